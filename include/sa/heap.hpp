@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/// @file heap.hpp
+/// What a heap is, for those who use one and for those who write one.
+///
+/// To write a heap: derive from Heap, fill a HeapInfo, and in do_allocate() make the memory, put its pieces into a
+/// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The checks that are the same
+/// for every heap (size, alignment, name, flags, traits, max_size) are done before do_allocate() is called.
+/// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <sys/mman.h>
+
+#include <sa/dma_buf.hpp>
+#include <sa/export.hpp>
+#include <sa/types.hpp>
+#include <sa/unique_fd.hpp>
+
+namespace sa {
+inline namespace v0 {
+
+/// What the descriptor in a Memory is.
+enum class Descriptor {
+  DmaBuf, ///< a dma-buf: SYNC, fences and the kernel's name work on it
+  Memfd,  ///< a memfd sealed against shrinking: coherent, needs no SYNC
+  Handle, ///< keeps the memory alive and can be sent, but no device takes it: DmaBuf::fd() is -1
+};
+
+/// Owns an address range this process has mapped, and unmaps it at the end.
+class MappedRange {
+public:
+  /// Nothing mapped yet.
+  MappedRange() noexcept = default;
+  /// Owns what munmap(@p base, @p length) would give back; the buffer's first byte is @p offset bytes in.
+  MappedRange(void* base, std::size_t length, std::size_t offset = 0) noexcept : base_(base), length_(length), offset_(offset) {}
+  MappedRange(MappedRange&& other) noexcept
+      : base_(std::exchange(other.base_, nullptr)), length_(other.length_), offset_(other.offset_) {}
+  MappedRange& operator=(MappedRange&& other) noexcept {
+    std::swap(base_, other.base_);
+    std::swap(length_, other.length_);
+    std::swap(offset_, other.offset_);
+    return *this;
+  }
+  ~MappedRange() {
+    if (base_ != nullptr) {
+      ::munmap(base_, length_);
+    }
+  }
+  /// The buffer's first byte; null when nothing is mapped.
+  [[nodiscard]] std::byte* bytes() const noexcept {
+    return base_ == nullptr ? nullptr : static_cast<std::byte*>(base_) + offset_;
+  }
+
+private:
+  void* base_ = nullptr;
+  std::size_t length_ = 0; // bytes
+  std::size_t offset_ = 0; // bytes
+};
+
+/// The pieces of one buffer, from the heap that made it. Owned by the buffer after Heap::adopt(), and given back in
+/// the order mapping, descriptors, keep.
+struct Memory {
+  std::shared_ptr<void> keep{};               ///< destroyed last
+  UniqueFd fd{};                              ///< what devices and peers get
+  UniqueFd map_fd{};                          ///< mapped instead of fd, where that serves better
+  Descriptor descriptor = Descriptor::DmaBuf; ///< what fd is
+  Traits traits{};                            ///< of this buffer
+  std::size_t size = 0;                       ///< bytes, as large as fd
+  std::optional<std::uint64_t> phys_addr{};   ///< bytes, with Trait::PhysAddr
+  MappedRange mapping{};                      ///< already mapped; empty: mapped when first asked for; destroyed first
+};
+
+/// A source of buffers. Always held by std::shared_ptr: a buffer keeps its heap alive.
+///
+/// Threads: any number may call a heap at once; implementations promise it too.
+class SA_API Heap : public std::enable_shared_from_this<Heap> {
+public:
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+  virtual ~Heap();
+
+  /// Valid and unchanged as long as the heap lives.
+  [[nodiscard]] virtual const HeapInfo& info() const noexcept = 0;
+
+  /// A new buffer of at least request.size bytes.
+  /// @throws Error EINVAL: size 0, alignment not a power of two, unknown flags, a control character in the name.
+  ///         ENAMETOOLONG: name over max_name_length. EOPNOTSUPP: a trait in request.require or an alignment this heap
+  ///         does not have. ENOMEM: more than max_size (before any system call), or the memory ran out. EDQUOT: a
+  ///         limit. EACCES, EPERM: the node. ENOENT, ENODEV: no such device. EMFILE, ENFILE: descriptors ran out.
+  DmaBuf allocate(const AllocRequest& request);
+  DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
+
+  /// For sa::receive(): takes over memory that a peer sent as a handle which only this heap understands. Nothing the
+  /// peer said is believed before it is checked.
+  /// @param handle owned; @param offset bytes and @param size bytes, as the peer said
+  DmaBuf accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) noexcept;
+
+protected:
+  Heap() = default;
+
+  /// Makes the memory. @p request has passed the checks of allocate().
+  /// On failure sets @p ec and returns an empty DmaBuf; refuse() does both.
+  virtual DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) = 0;
+
+  /// Refuses, before do_allocate(), what this heap's info() rules out: traits, alignment, max_size. A heap that hands the
+  /// request on to others overrides it to let them decide. Makes no system call.
+  virtual void check_fit(const AllocRequest& request, std::error_code& ec) const;
+
+  /// Behind accept(); a heap without handles keeps this one, which refuses with EOPNOTSUPP.
+  virtual DmaBuf do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec);
+
+  /// Makes the DmaBuf. A kernel object that is a dma-buf is given @p name, best effort.
+  [[nodiscard]] DmaBuf adopt(Memory memory, std::string_view name);
+
+  /// request.size rounded up to the granularity and to request.alignment, bytes. Cannot overflow after the checks of
+  /// allocate().
+  [[nodiscard]] std::size_t rounded_size(const AllocRequest& request) const noexcept;
+
+  /// Refuses: sets @p ec to @p error (an errno) and returns an empty DmaBuf. @p sentence is called only when somebody
+  /// will read it, and returns what the kernel said and what to do as a std::string.
+  template <typename Sentence> static DmaBuf refuse(std::error_code& ec, int error, Sentence&& sentence) {
+    ec.assign(error, std::system_category());
+    if (explaining()) {
+      explain(std::forward<Sentence>(sentence)());
+    }
+    return DmaBuf{};
+  }
+
+  /// Whether a caller of this thread waits for a sentence (it called a throwing function).
+  [[nodiscard]] static bool explaining() noexcept;
+
+  /// Adds @p sentence to what the Error of this thread's caller will say.
+  static void explain(std::string_view sentence) noexcept;
+};
+
+} // namespace v0
+} // namespace sa

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/// @file ipc.hpp
+/// Buffers to and from other processes, over Unix sockets of type SEQPACKET or STREAM.
+///
+/// One message is a fixed little-endian header (magic, version, size, offset, heap, name) with exactly one descriptor
+/// (SCM_RIGHTS, unix(7)). The receiver derives size and traits from the descriptor; what the header says of them is
+/// checked, never believed. Both functions may be called from any thread; calls on one socket need an order of the
+/// caller's.
+#pragma once
+
+#include <system_error>
+
+#include <sa/dma_buf.hpp>
+#include <sa/export.hpp>
+
+namespace sa {
+inline namespace v0 {
+
+class Registry;
+
+/// Sends a buffer; the sender keeps its own hold on it. From the return on the memory lives in the message too, even
+/// if this process dies. On a full non-blocking socket EAGAIN, and nothing was sent. Never raises SIGPIPE.
+/// @param socket borrowed
+/// @throws Error EBADF: an empty buffer. EAGAIN, EPIPE, ECONNRESET, ENOTSOCK, ...: what sendmsg(2) reports.
+SA_API void send(int socket, const DmaBuf& buffer);
+SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept;
+
+/// Receives a buffer. heap() and name() are what the sender said; everything else is derived from the descriptor.
+/// A message that is refused is consumed, its descriptors are closed.
+/// @param socket borrowed
+/// @throws Error EAGAIN: nothing there on a non-blocking socket. ECONNRESET: the peer closed. EPROTONOSUPPORT: another
+///         version. EBADMSG: not such a message, descriptors missing, surplus or cut off, a size the descriptor does
+///         not have. EPROTO: a message in pieces on a non-blocking stream. EINVAL: a descriptor that
+///         DmaBuf::import() refuses. ENOENT: a handle of a heap that @p registry does not know.
+SA_API DmaBuf receive(int socket);
+SA_API DmaBuf receive(int socket, std::error_code& ec) noexcept;
+
+/// The same, with the registry that resolves handles only a heap understands (a carveout through /dev/mem); the other
+/// overloads take Registry::system(), which they touch only for such handles.
+SA_API DmaBuf receive(int socket, const Registry& registry);
+SA_API DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexcept;
+
+} // namespace v0
+} // namespace sa

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/// @file registry.hpp
+/// Heaps by name.
+///
+/// Canonical names are "backend:instance", "dma-heap:system". An alias is an ordered list of candidates; allocating
+/// from it tries them in order and moves on when one is absent, not permitted, lacks a required trait or alignment, or
+/// is out of memory (ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
+/// attempt. A candidate whose granularity is larger than the request is tried after the others.
+///
+/// Aliases that every registry has: `system`, `cma`, `contiguous` (docs/heaps.md).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <sa/dma_buf.hpp>
+#include <sa/export.hpp>
+#include <sa/heap.hpp>
+#include <sa/types.hpp>
+
+namespace sa {
+inline namespace v0 {
+
+/// A set of heaps by name. Any thread may call it; find() and allocate() take no lock.
+class SA_API Registry {
+public:
+  /// Knows the standard aliases and no heap; refresh() fills it from this machine, add() by hand.
+  /// @throws std::bad_alloc
+  Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+  ~Registry();
+
+  /// The process-wide registry, discovered when first asked for. It lives until the process ends.
+  static Registry& system();
+
+  /// Looks again at what this machine has: modules load later, permissions change. Heaps that stay the same keep their
+  /// object, vanished ones leave, those added by add() stay. Nothing that is unreadable makes it fail.
+  /// @throws Error ENOMEM
+  void refresh();
+  void refresh(std::error_code& ec) noexcept;
+
+  /// Adds a heap under its info().name.
+  /// @throws Error EEXIST: the name is taken. EINVAL: null, or a name that is not "backend:instance" of letters,
+  ///         digits and ",._+-@#" (`/` and `..` are refused).
+  void add(std::shared_ptr<Heap> heap);
+  void add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept;
+
+  /// Defines an alias, or defines it anew. A candidate is a canonical name, an alias, or "backend:*" for every
+  /// instance of a backend; it need not exist (yet).
+  /// @throws Error EINVAL: a malformed name, one with a colon, or no candidates. ELOOP: it would lead back to itself.
+  void alias(std::string name, std::vector<std::string> candidates);
+  void alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept;
+
+  /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too.
+  [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;
+
+  /// Every heap, unusable ones with their reason; aliases are not in it.
+  /// @throws std::bad_alloc
+  [[nodiscard]] std::vector<HeapInfo> heaps() const;
+
+  /// A buffer from the heap or alias of that name.
+  /// @throws Error ENOENT: no such heap, with the list of those there are. EINVAL: a malformed name. Heap::allocate().
+  DmaBuf allocate(std::string_view heap, const AllocRequest& request);
+  DmaBuf allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept;
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+} // namespace v0
+} // namespace sa

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/// @file backend.hpp
+/// What the registry knows of the backends: two tables, filled by src/heaps.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sa/heap.hpp>
+
+namespace sa::inline v0::detail {
+
+/// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
+/// what cannot be used is listed with its reason.
+using Discover = std::vector<std::shared_ptr<Heap>> (*)();
+
+/// Every backend, in the order heaps are listed.
+[[nodiscard]] std::span<const Discover> backends() noexcept;
+
+/// An alias that every registry starts with.
+struct StandardAlias {
+  std::string name;
+  std::vector<std::string> candidates;
+};
+
+[[nodiscard]] const std::vector<StandardAlias>& standard_aliases();
+
+} // namespace sa::inline v0::detail

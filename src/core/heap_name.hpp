@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/// @file heap_name.hpp
+/// What a heap may be called. Names reach paths and messages: nothing that could leave a folder is one.
+#pragma once
+
+#include <string_view>
+
+namespace sa::inline v0::detail {
+
+/// Letters, digits and ",._+-@#", not empty, no "..".
+[[nodiscard]] bool is_word(std::string_view text) noexcept;
+
+/// "backend:instance", both words.
+[[nodiscard]] bool is_canonical(std::string_view name) noexcept;
+
+/// A canonical name or an alias.
+[[nodiscard]] bool is_heap_name(std::string_view name) noexcept;
+
+/// "backend:*"
+[[nodiscard]] bool is_wildcard(std::string_view name) noexcept;
+
+} // namespace sa::inline v0::detail

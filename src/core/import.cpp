@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/// A buffer from a descriptor that somebody else made.
+#include "core/import.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+#include "core/buffer.hpp"
+#include "core/failure.hpp"
+#include "core/memfd.hpp"
+#include "core/system_call.hpp"
+
+namespace sa::inline v0 {
+namespace detail {
+
+bool is_dma_buf(int fd, std::error_code& ec) {
+  struct statfs file_system {};
+  if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
+    const int error = errno;
+    fail(ec, error, [&] { return kernel_said("fstatfs", error); });
+    return false;
+  }
+  return file_system.f_type == DMA_BUF_MAGIC;
+}
+
+DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec) {
+  const bool dma_buf = is_dma_buf(fd.get(), ec);
+  if (ec) {
+    return {};
+  }
+  Memory memory;
+  bool writable = false;
+  if (dma_buf) {
+    // Every exporter's size; dma_buf_llseek answers 0 and SEEK_END alone (drivers/dma-buf/dma-buf.c).
+    const off_t size = ::lseek(fd.get(), 0, SEEK_END);
+    if (size <= 0) {
+      fail(ec, size < 0 ? errno : EINVAL, [] { return std::string("the dma-buf does not tell its size"); });
+      return {};
+    }
+    memory.descriptor = Descriptor::DmaBuf;
+    memory.size = static_cast<std::size_t>(size);
+    memory.traits = Trait::DmaBuf;
+    writable = (::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR;
+  } else {
+    const MemfdFacts facts = secure_memfd(fd.get(), ec);
+    if (ec) {
+      return {};
+    }
+    memory.descriptor = Descriptor::Memfd;
+    memory.size = facts.size;
+    memory.traits = facts.huge ? Trait::Cached | Trait::HugePages : Traits{Trait::Cached};
+    writable = facts.writable;
+  }
+  memory.fd = std::move(fd);
+  return Handover::make(std::move(memory), std::move(heap), writable);
+}
+
+} // namespace detail
+
+DmaBuf DmaBuf::import(UniqueFd fd) {
+  return detail::or_throw(
+      "import", [] { return std::string("import a descriptor"); },
+      [&](std::error_code& ec) { return import(std::move(fd), ec); });
+}
+
+DmaBuf DmaBuf::import(UniqueFd fd, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&] {
+    static const auto heap = std::make_shared<const std::string>("import");
+    return detail::import_fd(std::move(fd), heap, ec);
+  });
+}
+
+} // namespace sa::inline v0

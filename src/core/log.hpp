@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/// @file log.hpp
+/// What the library tells whoever runs the program. spdlog logger "sa": a host program that registers one under that
+/// name before or after replaces ours; otherwise it writes to standard error, at the level SA_LOG names (default warn).
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace sa::inline v0::detail {
+
+/// @p sentence is called only when the level is on. Never throws: a message that cannot be written is lost.
+void log_warning(const std::function<std::string()>& sentence) noexcept;
+void log_debug(const std::function<std::string()>& sentence) noexcept;
+
+} // namespace sa::inline v0::detail

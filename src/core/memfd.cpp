@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include "core/memfd.hpp"
+
+#include <atomic>
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <fmt/format.h>
+
+#include "core/failure.hpp"
+#include "core/system_call.hpp"
+#include "core/system_facts.hpp"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U // linux/memfd.h since 6.3
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 // linux/mman.h since 5.14
+#endif
+
+namespace sa::inline v0::detail {
+namespace {
+
+/// memfd_create without the right to execute; kernels before 6.3 refuse the flag with EINVAL, and are asked once.
+int create(const char* name, unsigned flags) noexcept {
+  static std::atomic<unsigned> no_exec{MFD_NOEXEC_SEAL};
+  const unsigned extra = no_exec.load(std::memory_order_relaxed);
+  int fd = ::memfd_create(name, flags | extra);
+  if (fd < 0 && errno == EINVAL && extra != 0) {
+    fd = ::memfd_create(name, flags);
+    if (fd >= 0) {
+      no_exec.store(0, std::memory_order_relaxed);
+    }
+  }
+  return fd;
+}
+
+void not_a_memfd(std::error_code& ec, const char* why) {
+  fail(ec, EINVAL, [&] { return fmt::format("{}; a dma-buf, or a memfd sealed with F_SEAL_SHRINK, can be imported", why); });
+}
+
+} // namespace
+
+UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::error_code& ec) {
+  // Size fixed for good; no later seals, since F_SEAL_FUTURE_WRITE from a peer would take our own write access.
+  constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  const char* call = "memfd_create";
+  UniqueFd fd{create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags)};
+  bool made = static_cast<bool>(fd);
+  if (made) {
+    call = "ftruncate";
+    made = uninterrupted([&] { return ::ftruncate(fd.get(), static_cast<off_t>(size)); }) == 0;
+  }
+  if (made) {
+    call = "F_ADD_SEALS";
+    made = ::fcntl(fd.get(), F_ADD_SEALS, seals) == 0;
+  }
+  if (!made) {
+    const int error = errno;
+    fd.reset();
+    fail(ec, error, [&] { return kernel_said(call, error); });
+  }
+  return fd;
+}
+
+MemfdFacts secure_memfd(int fd, std::error_code& ec) {
+  struct statfs file_system {};
+  struct stat status {};
+  if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0 || ::fstat(fd, &status) < 0) {
+    const int error = errno;
+    fail(ec, error, [&] { return kernel_said("fstatfs", error); });
+    return {};
+  }
+  int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0) {
+    not_a_memfd(ec, "the descriptor is neither a dma-buf nor a memory file");
+    return {};
+  }
+  if ((seals & F_SEAL_SHRINK) == 0) {
+    // A plain tmpfs file answers F_GET_SEALS too, with F_SEAL_SEAL alone: it can never be made safe.
+    if ((seals & F_SEAL_SEAL) != 0 || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+      not_a_memfd(ec, "the memory file can be truncated by others and cannot be sealed against it");
+      return {};
+    }
+    if (::fstat(fd, &status) < 0) { // its size is certain only from here on
+      ec = from_errno(errno);
+      return {};
+    }
+    seals |= F_SEAL_SHRINK;
+  }
+  if (status.st_size <= 0) {
+    not_a_memfd(ec, "the memory file is empty");
+    return {};
+  }
+  const int flags = ::fcntl(fd, F_GETFL);
+  return {static_cast<std::size_t>(status.st_size),
+          (flags & O_ACCMODE) == O_RDWR && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0,
+          file_system.f_type == HUGETLBFS_MAGIC};
+}
+
+void populate(void* address, std::size_t length, std::error_code& ec) {
+  if (::madvise(address, length, MADV_POPULATE_WRITE) == 0) {
+    return;
+  }
+  if (errno != EINVAL) {
+    const int error = errno == EFAULT ? ENOMEM : errno; // EFAULT: a page could not be had (madvise(2))
+    fail(ec, error, [&] { return kernel_said("MADV_POPULATE_WRITE", error); });
+    return;
+  }
+  auto* bytes = static_cast<volatile char*>(address);
+  for (std::size_t offset = 0; offset < length; offset += page_size()) {
+    bytes[offset] = 0;
+  }
+}
+
+} // namespace sa::inline v0::detail

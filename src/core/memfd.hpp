@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+/// @file memfd.hpp
+/// Memory files that nobody can shrink under us: a peer that truncates a mapped file kills its other users with SIGBUS.
+#pragma once
+
+#include <cstddef>
+#include <system_error>
+
+#include <sa/unique_fd.hpp>
+
+namespace sa::inline v0::detail {
+
+/// A memfd of @p size bytes, sealed: its size is final and no peer can seal it against our writes.
+/// @param flags added to the usual ones, MFD_HUGETLB and a page size
+[[nodiscard]] UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::error_code& ec);
+
+/// What a memfd that came from elsewhere is.
+struct MemfdFacts {
+  std::size_t size = 0; ///< bytes
+  bool writable = false;
+  bool huge = false; ///< hugetlb pages
+};
+
+/// Makes sure that the file behind @p fd cannot shrink, sealing it if that can still be done.
+/// @p ec EINVAL for everything that is not such a memfd
+[[nodiscard]] MemfdFacts secure_memfd(int fd, std::error_code& ec);
+
+/// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14; touched by hand before that).
+/// The mapping must be fresh: it may be written with zeroes.
+void populate(void* address, std::size_t length, std::error_code& ec);
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+#include <sa/registry.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "core/alias_heap.hpp"
+#include "core/backend.hpp"
+#include "core/failure.hpp"
+#include "core/heap_name.hpp"
+#include "core/log.hpp"
+#include "core/system_facts.hpp"
+
+namespace sa::inline v0 {
+namespace {
+
+using detail::fail;
+using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
+using Heaps = std::vector<std::shared_ptr<Heap>>;
+
+/// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
+struct Snapshot {
+  Heaps heaps;
+  Heaps aliases;
+
+  [[nodiscard]] const std::shared_ptr<Heap>* find(std::string_view name) const noexcept {
+    for (const Heaps* list : {&heaps, &aliases}) {
+      for (const auto& heap : *list) {
+        if (heap->info().name == name) {
+          return &heap;
+        }
+      }
+    }
+    return nullptr;
+  }
+};
+
+/// The heaps that @p name stands for, in order, once each.
+void resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases, std::vector<detail::Candidate>& found) {
+  const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
+    if (std::none_of(found.begin(), found.end(), [&](const auto& candidate) { return candidate.name == canonical; })) {
+      found.push_back({std::string(canonical), heap});
+    }
+  };
+  if (const auto alias = aliases.find(name); alias != aliases.end()) {
+    for (const auto& candidate : alias->second) {
+      resolve(candidate, heaps, aliases, found);
+    }
+  } else if (detail::is_wildcard(name)) {
+    for (const auto& heap : heaps) {
+      if (heap->info().name.starts_with(name.substr(0, name.size() - 1))) {
+        add(heap->info().name, heap);
+      }
+    }
+  } else {
+    const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == name; });
+    add(name, heap == heaps.end() ? nullptr : *heap);
+  }
+}
+
+/// Whether @p name leads to @p target through @p aliases.
+bool leads_to(std::string_view name, std::string_view target, const Aliases& aliases) {
+  const auto alias = aliases.find(name);
+  return name == target ||
+         (alias != aliases.end() && std::any_of(alias->second.begin(), alias->second.end(),
+                                                [&](const auto& next) { return leads_to(next, target, aliases); }));
+}
+
+Heaps discover() {
+  Heaps found;
+  for (const auto& backend : detail::backends()) {
+    try {
+      for (auto& heap : backend()) {
+        found.push_back(std::move(heap));
+      }
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) { // one backend's trouble must not hide the others' heaps
+      detail::log_warning([&] { return fmt::format("a backend could not look for its heaps: {}", error.what()); });
+    }
+  }
+  return found;
+}
+
+} // namespace
+
+struct Registry::State {
+  std::mutex writers; ///< held for bookkeeping only, never during a system call
+  Heaps discovered;
+  Heaps added;
+  Aliases aliases;
+  std::vector<std::unique_ptr<const Snapshot>> published;
+  std::atomic<const Snapshot*> current{nullptr};
+
+  /// With the lock held, after a change.
+  void publish() {
+    auto snapshot = std::make_unique<Snapshot>();
+    snapshot->heaps = discovered;
+    snapshot->heaps.insert(snapshot->heaps.end(), added.begin(), added.end());
+    for (const auto& [name, candidates] : aliases) {
+      std::vector<detail::Candidate> found;
+      resolve(name, snapshot->heaps, aliases, found);
+      snapshot->aliases.push_back(std::make_shared<detail::AliasHeap>(name, std::move(found)));
+    }
+    published.push_back(std::move(snapshot));
+    current.store(published.back().get(), std::memory_order_release);
+  }
+
+  [[nodiscard]] const Snapshot& now() const noexcept { return *current.load(std::memory_order_acquire); }
+
+  [[nodiscard]] std::string names() const {
+    std::string text;
+    for (const Heaps* list : {&now().heaps, &now().aliases}) {
+      for (const auto& heap : *list) {
+        text += (text.empty() ? "" : ", ") + heap->info().name;
+      }
+    }
+    return text;
+  }
+};
+
+Registry::Registry() : state_(std::make_unique<State>()) {
+  for (const auto& alias : detail::standard_aliases()) {
+    state_->aliases.emplace(alias.name, alias.candidates);
+  }
+  state_->publish();
+}
+
+Registry::~Registry() = default;
+
+Registry& Registry::system() {
+  static Registry* const instance = [] { // never destroyed: buffers may be freed by other objects' destructors at exit
+    auto made = std::make_unique<Registry>();
+    made->refresh();
+    return made.release();
+  }();
+  return *instance;
+}
+
+void Registry::refresh() {
+  detail::or_throw(
+      "", [] { return std::string("look for heaps"); }, [&](std::error_code& ec) { refresh(ec); });
+}
+
+void Registry::refresh(std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    Heaps found = discover();
+    const std::lock_guard lock(state_->writers);
+    bool changed = found.size() != state_->discovered.size();
+    for (auto& heap : found) {
+      const auto same = std::find_if(state_->discovered.begin(), state_->discovered.end(),
+                                     [&](const auto& old) { return old->info() == heap->info(); });
+      if (same != state_->discovered.end()) {
+        heap = *same;
+      } else {
+        changed = true;
+      }
+    }
+    // What a program added under a name that is now discovered too keeps it.
+    std::erase_if(found, [&](const auto& heap) {
+      return std::any_of(state_->added.begin(), state_->added.end(),
+                         [&](const auto& added) { return added->info().name == heap->info().name; });
+    });
+    if (changed) {
+      state_->discovered = std::move(found);
+      state_->publish();
+    }
+  });
+}
+
+void Registry::add(std::shared_ptr<Heap> heap) {
+  const std::string name = heap == nullptr ? std::string() : heap->info().name;
+  detail::or_throw(
+      name, [] { return std::string("add a heap"); }, [&](std::error_code& ec) { add(std::move(heap), ec); });
+}
+
+void Registry::add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    if (heap == nullptr || !detail::is_canonical(heap->info().name)) {
+      fail(ec, EINVAL, [] { return std::string("a heap's name is \"backend:instance\", of letters, digits and ,._+-@#"); });
+      return;
+    }
+    const std::lock_guard lock(state_->writers);
+    if (state_->now().find(heap->info().name) != nullptr) {
+      fail(ec, EEXIST, [&] { return fmt::format("there is a heap {} already; use another instance name", heap->info().name); });
+      return;
+    }
+    state_->added.push_back(std::move(heap));
+    state_->publish();
+  });
+}
+
+void Registry::alias(std::string name, std::vector<std::string> candidates) {
+  const std::string shown = name;
+  detail::or_throw(
+      shown, [] { return std::string("define an alias"); },
+      [&](std::error_code& ec) { alias(std::move(name), std::move(candidates), ec); });
+}
+
+void Registry::alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    const bool formed = detail::is_word(name) && !candidates.empty() &&
+                        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
+                          return detail::is_heap_name(candidate) || detail::is_wildcard(candidate);
+                        });
+    if (!formed) {
+      fail(ec, EINVAL, [] {
+        return std::string(
+            "an alias is one word without a colon; its candidates are heaps, aliases or \"backend:*\", at least one");
+      });
+      return;
+    }
+    const std::lock_guard lock(state_->writers);
+    if (std::any_of(candidates.begin(), candidates.end(),
+                    [&](const auto& candidate) { return leads_to(candidate, name, state_->aliases); })) {
+      fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
+      return;
+    }
+    state_->aliases.insert_or_assign(std::move(name), std::move(candidates));
+    state_->publish();
+  });
+}
+
+std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
+  const auto* heap = state_->now().find(name);
+  return heap == nullptr ? nullptr : *heap;
+}
+
+std::vector<HeapInfo> Registry::heaps() const {
+  std::vector<HeapInfo> infos;
+  for (const auto& heap : state_->now().heaps) {
+    infos.push_back(heap->info());
+  }
+  return infos;
+}
+
+DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
+  return detail::or_throw(
+      heap, [&] { return fmt::format("allocate {}", detail::bytes_text(request.size)); },
+      [&](std::error_code& ec) { return allocate(heap, request, ec); });
+}
+
+DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
+  if (const auto* found = state_->now().find(heap); found != nullptr) {
+    return (*found)->allocate(request, ec);
+  }
+  return detail::or_code(ec, [&] {
+    if (detail::is_heap_name(heap)) {
+      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; there are: {}", heap, state_->names()); });
+    } else {
+      fail(ec, EINVAL, [&] {
+        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); there are: {}", heap, state_->names());
+      });
+    }
+    return DmaBuf{};
+  });
+}
+
+} // namespace sa::inline v0

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/// @file system_facts.hpp
+/// What the kernel tells of this machine in numbers and small text files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sa::inline v0::detail {
+
+/// Bytes in a page.
+[[nodiscard]] std::size_t page_size() noexcept;
+
+/// Bytes of memory and swap: more can never be allocated.
+[[nodiscard]] std::size_t total_memory() noexcept;
+
+/// A field of /proc/meminfo ("CmaFree"), bytes; nothing when the kernel has no such field.
+[[nodiscard]] std::optional<std::uint64_t> meminfo(std::string_view field);
+
+/// All of a small file of the kernel's; empty when it cannot be read.
+[[nodiscard]] std::string read_text(const std::filesystem::path& path);
+
+/// The number a small file holds; nothing when it cannot be read or is none.
+[[nodiscard]] std::optional<std::uint64_t> read_number(const std::filesystem::path& path);
+
+/// Names in a folder, sorted; empty when it cannot be read.
+[[nodiscard]] std::vector<std::string> list(const std::filesystem::path& folder);
+
+/// "4 KiB", "3110400 bytes": exact, in the largest unit that is.
+[[nodiscard]] std::string bytes_text(std::uint64_t bytes);
+
+} // namespace sa::inline v0::detail

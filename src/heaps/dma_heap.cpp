@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/// `dma-heap:<node>`: every heap in /dev/dma_heap (Documentation/userspace-api/dma-buf-alloc-exchange.rst,
+/// linux/dma-heap.h).
+#include <algorithm>
+#include <array>
+
+#include <fcntl.h>
+#include <linux/dma-heap.h>
+#include <sys/ioctl.h>
+
+#include <fmt/format.h>
+
+#include "core/backend.hpp"
+#include "core/device_node.hpp"
+#include "core/failure.hpp"
+#include "core/heap_name.hpp"
+#include "core/system_call.hpp"
+#include "core/system_facts.hpp"
+
+namespace sa::inline v0::detail {
+namespace {
+
+constexpr const char* folder = "/dev/dma_heap";
+constexpr const char* absent = "the kernel has no dma-heaps (CONFIG_DMABUF_HEAPS, CONFIG_DMABUF_HEAPS_SYSTEM)";
+
+/// The names that kernels have given the heap of the default CMA region: by its device-tree node, by `cma=` on the
+/// command line, and by the fixed names of newer kernels (drivers/dma-buf/heaps/cma_heap.c).
+constexpr std::array<std::string_view, 4> default_cma_names{"linux,cma", "reserved", "default_cma_region", "default-pool"};
+
+bool is_cma(std::string_view node) {
+  return std::find(default_cma_names.begin(), default_cma_names.end(), node) != default_cma_names.end();
+}
+
+/// What the mainline heaps of that name promise. A vendor's heap promises no more than that it makes dma-bufs: its
+/// suffixes are hints.
+Traits traits_of(std::string_view node) {
+  if (node == "system") {
+    return Trait::DmaBuf | Trait::Cached | Trait::Zeroed;
+  }
+  if (is_cma(node)) {
+    return Trait::DmaBuf | Trait::Cached | Trait::Zeroed | Trait::Contiguous;
+  }
+  return Trait::DmaBuf;
+}
+
+class DmaHeap final : public Heap {
+public:
+  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)) {
+    info_.name = "dma-heap:" + node;
+    info_.backend = "dma-heap";
+    info_.node = node_.path();
+    info_.traits = traits_of(node);
+    info_.granularity = page_size();
+    info_.max_size = cma_ ? meminfo("CmaTotal").value_or(total_memory()) : total_memory();
+    info_.reason = why_unusable(node_.path(), R_OK, absent);
+    info_.usable = info_.reason.empty();
+  }
+
+  [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
+
+protected:
+  DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override {
+    const int device = node_.open(ec);
+    if (ec) {
+      return {};
+    }
+    dma_heap_allocation_data argument{};
+    argument.len = rounded_size(request);
+    argument.fd_flags = O_RDWR | O_CLOEXEC;
+    if (uninterrupted([&] { return ::ioctl(device, DMA_HEAP_IOCTL_ALLOC, &argument); }) < 0) {
+      const int error = errno;
+      return refuse(ec, error, [&] { return refused(argument.len, error); });
+    }
+    Memory memory;
+    memory.fd = UniqueFd{static_cast<int>(argument.fd)};
+    memory.size = argument.len;
+    memory.traits = info_.traits;
+    return adopt(std::move(memory), request.name);
+  }
+
+private:
+  [[nodiscard]] std::string refused(std::uint64_t size, int error) const {
+    if (const auto free = meminfo("CmaFree"); error == ENOMEM && cma_ && free) {
+      return *free >= size
+                 ? fmt::format(
+                       "{} refused, CmaFree {}: fragmented, not empty; allocate at start and keep, or enlarge cma= on the "
+                       "kernel command line, see docs/heaps.md",
+                       bytes_text(size), bytes_text(*free))
+                 : fmt::format("{} refused, CmaFree {}: used up; free buffers, or enlarge cma= on the kernel command line, see "
+                               "docs/heaps.md",
+                               bytes_text(size), bytes_text(*free));
+    }
+    return kernel_said("DMA_HEAP_IOCTL_ALLOC", error);
+  }
+
+  DeviceNode node_;
+  bool cma_;
+  HeapInfo info_;
+};
+
+} // namespace
+
+std::vector<std::shared_ptr<Heap>> discover_dma_heap() {
+  std::vector<std::shared_ptr<Heap>> heaps;
+  for (const auto& node : list(folder)) {
+    if (is_word(node)) {
+      heaps.push_back(std::make_shared<DmaHeap>(node));
+    }
+  }
+  if (heaps.empty()) { // listed all the same, with the reason
+    heaps.push_back(std::make_shared<DmaHeap>("system"));
+  }
+  return heaps;
+}
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/// The aliases that every registry starts with.
+#include "core/backend.hpp"
+
+namespace sa::inline v0::detail {
+
+const std::vector<StandardAlias>& standard_aliases() {
+  static const std::vector<StandardAlias> aliases{
+      // Real dma-bufs first. memfd:huge comes before memfd:4k, and its granularity keeps small requests from it.
+      {"system", {"dma-heap:system", "udmabuf:4k", "memfd:huge", "memfd:4k"}},
+      // The default CMA region: our module's, else the dma-heap under any name that kernels have given it.
+      {"cma", {"cma:cma0", "dma-heap:linux,cma", "dma-heap:reserved", "dma-heap:default_cma_region", "dma-heap:default-pool"}},
+      {"contiguous", {"cma", "carveout:*"}},
+  };
+  return aliases;
+}
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/// `udmabuf:4k`: a memfd that /dev/udmabuf wraps into a dma-buf (drivers/dma-buf/udmabuf.c).
+///
+/// The CPU's mapping is the memfd's, not the dma-buf's: it allows O_DIRECT and prefaulting, which a dma-buf's refuses.
+#include <fcntl.h>
+#include <linux/udmabuf.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <fmt/format.h>
+
+#include "core/backend.hpp"
+#include "core/device_node.hpp"
+#include "core/failure.hpp"
+#include "core/memfd.hpp"
+#include "core/system_call.hpp"
+#include "core/system_facts.hpp"
+
+namespace sa::inline v0::detail {
+namespace {
+
+/// The memfd behind a buffer is named so: lists of memory can tell that it is not memory of its own.
+constexpr std::string_view memfd_prefix = "sa-udmabuf:";
+
+class UdmabufHeap final : public Heap {
+public:
+  UdmabufHeap() : node_("/dev/udmabuf", O_RDWR) {
+    info_.name = "udmabuf:4k";
+    info_.backend = "udmabuf";
+    info_.node = node_.path();
+    info_.traits = Trait::DmaBuf | Trait::Cached | Trait::Zeroed;
+    info_.granularity = page_size();
+    info_.max_size = total_memory();
+    if (const auto limit = read_number("/sys/module/udmabuf/parameters/size_limit_mb")) {
+      info_.max_size = std::min<std::uint64_t>(info_.max_size, *limit << 20);
+    }
+    info_.reason =
+        why_unusable(node_.path(), R_OK | W_OK, "load the module (modprobe udmabuf), or build the kernel with CONFIG_UDMABUF");
+    info_.usable = info_.reason.empty();
+  }
+
+  [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
+
+protected:
+  DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override {
+    const int device = node_.open(ec);
+    if (ec) {
+      return {};
+    }
+    Memory memory;
+    memory.size = rounded_size(request);
+    memory.traits = info_.traits;
+    char name[memfd_prefix.size() + max_name_length + 1] = {};
+    memfd_prefix.copy(name, memfd_prefix.size());
+    request.name.copy(name + memfd_prefix.size(), max_name_length);
+    memory.map_fd = make_memfd(name, memory.size, 0, ec);
+    if (ec) {
+      return {};
+    }
+    // Small pages, all present, before the dma-buf is made: up to 6.12 the kernel's own mapping of it (vmap) reads only
+    // the head pages of huge folios.
+    void* address = ::mmap(nullptr, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, memory.map_fd.get(), 0);
+    if (address == MAP_FAILED) {
+      const int error = errno;
+      return refuse(ec, error, [&] { return kernel_said("mmap", error); });
+    }
+    memory.mapping = MappedRange(address, memory.size);
+    ::madvise(address, memory.size, MADV_NOHUGEPAGE); // EINVAL on kernels without huge pages, where nothing is to be done
+    populate(address, memory.size, ec);
+    if (!ec) {
+      memory.fd = wrap(device, memory, ec);
+    }
+    return ec ? DmaBuf{} : adopt(std::move(memory), request.name);
+  }
+
+private:
+  static UniqueFd wrap(int device, const Memory& memory, std::error_code& ec) {
+    udmabuf_create argument{};
+    argument.memfd = static_cast<__u32>(memory.map_fd.get());
+    argument.flags = UDMABUF_FLAGS_CLOEXEC;
+    argument.size = memory.size;
+    UniqueFd fd{uninterrupted([&] { return ::ioctl(device, UDMABUF_CREATE, &argument); })};
+    if (!fd) {
+      const int error = errno;
+      fail(ec, error, [&] { return kernel_said("UDMABUF_CREATE", error); });
+    }
+    return fd;
+  }
+
+  DeviceNode node_;
+  HeapInfo info_;
+};
+
+} // namespace
+
+std::vector<std::shared_ptr<Heap>> discover_udmabuf() {
+  return {std::make_shared<UdmabufHeap>()};
+}
+
+} // namespace sa::inline v0::detail
