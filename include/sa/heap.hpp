@@ -8,6 +8,7 @@
 /// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -133,6 +134,9 @@ protected:
     }
     return DmaBuf{};
   }
+
+  /// The same, saying that @p call failed so, and what is generally done about it.
+  static DmaBuf refuse(std::error_code& ec, int error, const char* call);
 
   /// Whether a caller of this thread waits for a sentence (it called a throwing function).
   [[nodiscard]] static bool explaining() noexcept;

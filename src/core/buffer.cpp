@@ -89,7 +89,7 @@ void Buffer::sync(std::uint64_t edge, Access access, std::error_code& ec) const 
   argument.flags = edge | static_cast<std::uint64_t>(access);
   if (restarted([&] { return ::ioctl(memory_.fd.get(), DMA_BUF_IOCTL_SYNC, &argument); }) < 0) {
     const int error = errno;
-    fail(ec, error, [&] { return kernel_said("DMA_BUF_IOCTL_SYNC", error); });
+    fail(ec, error, "DMA_BUF_IOCTL_SYNC");
   }
 }
 
@@ -111,7 +111,7 @@ void Buffer::wait(Access access, std::chrono::milliseconds timeout, std::error_c
     }
     if (ready < 0 && errno != EINTR) {
       const int error = errno;
-      fail(ec, error, [&] { return kernel_said("poll", error); });
+      fail(ec, error, "poll");
       return;
     }
     // Rounded up: a wait that ends early would report a timeout before its time.

@@ -30,7 +30,6 @@ namespace sa::inline v0 {
 
 using detail::Buffer;
 using detail::fail;
-using detail::kernel_said;
 using detail::or_code;
 using detail::or_throw;
 
@@ -83,7 +82,7 @@ UniqueFd duplicate(const Buffer& buffer, std::error_code& ec) {
   UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
   if (!copy) {
     const int error = errno;
-    fail(ec, error, [&] { return kernel_said("F_DUPFD_CLOEXEC", error); });
+    fail(ec, error, "F_DUPFD_CLOEXEC");
   }
   return copy;
 }
@@ -287,7 +286,7 @@ UniqueFd DmaBuf::export_sync_file(Access access, std::error_code& ec) const noex
     argument.fd = -1;
     if (detail::restarted([&] { return ::ioctl(buffer->device_fd(), DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &argument); }) < 0) {
       const int error = sync_file_error(errno);
-      fail(ec, error, [&] { return kernel_said("DMA_BUF_IOCTL_EXPORT_SYNC_FILE", error); });
+      fail(ec, error, "DMA_BUF_IOCTL_EXPORT_SYNC_FILE");
       return UniqueFd{};
     }
     return UniqueFd{argument.fd};
@@ -309,7 +308,7 @@ void DmaBuf::import_sync_file(Access access, int sync_file, std::error_code& ec)
     argument.fd = sync_file;
     if (detail::restarted([&] { return ::ioctl(buffer->device_fd(), DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &argument); }) < 0) {
       const int error = sync_file_error(errno);
-      fail(ec, error, [&] { return kernel_said("DMA_BUF_IOCTL_IMPORT_SYNC_FILE", error); });
+      fail(ec, error, "DMA_BUF_IOCTL_IMPORT_SYNC_FILE");
     }
   });
 }

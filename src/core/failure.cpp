@@ -79,6 +79,10 @@ std::string kernel_said(std::string_view call, int error) {
   return mend.empty() ? fmt::format("{}: {}", call, message) : fmt::format("{}: {}; {}", call, message, mend);
 }
 
+void fail(std::error_code& ec, int error, const char* call) {
+  fail(ec, error, [&] { return kernel_said(call, error); });
+}
+
 std::string advice(int error) {
   switch (error) {
   case EMFILE: {

@@ -3,6 +3,8 @@
 /// Errors are values inside the library; this is where one becomes a sentence and an exception, at the edge.
 #pragma once
 
+#include <cerrno>
+#include <concepts>
 #include <new>
 #include <string>
 #include <string_view>
@@ -38,6 +40,15 @@ inline std::error_code from_errno(int error) noexcept {
   return {error, std::system_category()};
 }
 
+/// What to do about an errno when nothing better is known; empty when there is no general advice.
+std::string advice(int error);
+
+/// What the kernel said to @p call, and the advice: "memfd_create: Too many open files; ...".
+std::string kernel_said(std::string_view call, int error);
+
+/// Sets @p ec; what there is to say is that @p call failed so.
+void fail(std::error_code& ec, int error, const char* call);
+
 /// Sets @p ec; @p sentence (returns std::string) is called only when somebody listens.
 template <typename Sentence> void fail(std::error_code& ec, int error, Sentence&& sentence) {
   ec = from_errno(error);
@@ -45,12 +56,6 @@ template <typename Sentence> void fail(std::error_code& ec, int error, Sentence&
     explanation->add(std::forward<Sentence>(sentence)());
   }
 }
-
-/// What the kernel said, as a sentence: "mmap: Permission denied".
-std::string kernel_said(std::string_view call, int error);
-
-/// What to do about an errno when nothing better is known; empty when there is no general advice.
-std::string advice(int error);
 
 /// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns what was asked as a std::string.
 template <typename Operation, typename Body> auto or_throw(std::string_view heap, Operation&& operation, Body&& body) {

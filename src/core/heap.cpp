@@ -109,6 +109,11 @@ std::size_t Heap::rounded_size(const AllocRequest& request) const noexcept {
   return round_up(request.size, std::max(info().granularity, request.alignment));
 }
 
+DmaBuf Heap::refuse(std::error_code& ec, int error, const char* call) {
+  fail(ec, error, call);
+  return DmaBuf{};
+}
+
 bool Heap::explaining() noexcept {
   return detail::Explanation::current() != nullptr;
 }

@@ -18,7 +18,7 @@ bool is_dma_buf(int fd, std::error_code& ec) {
   struct statfs file_system {};
   if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
     const int error = errno;
-    fail(ec, error, [&] { return kernel_said("fstatfs", error); });
+    fail(ec, error, "fstatfs");
     return false;
   }
   return file_system.f_type == DMA_BUF_MAGIC;

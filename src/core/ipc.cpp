@@ -23,7 +23,6 @@ namespace sa::inline v0 {
 namespace {
 
 using detail::fail;
-using detail::kernel_said;
 
 // The message: fixed, little-endian, the same for every heap. A field's offset is the sum of the widths before it.
 constexpr std::uint32_t magic = 0x46424153; // "SABF"
@@ -149,7 +148,7 @@ UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
       if (filled != 0 && error == EAGAIN) {
         refuse(ec, EPROTO, "the peer sent a message in pieces");
       } else {
-        fail(ec, error, [&] { return kernel_said("recvmsg", error); });
+        fail(ec, error, "recvmsg");
       }
       return {};
     }
@@ -269,7 +268,7 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
     const ssize_t sent = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
     if (sent < 0) {
       const int error = errno == EWOULDBLOCK ? EAGAIN : errno;
-      fail(ec, error, [&] { return kernel_said("sendmsg", error); });
+      fail(ec, error, "sendmsg");
     } else if (static_cast<std::size_t>(sent) != bytes.size()) {
       fail(ec, EPROTO, [] { return std::string("the socket took a part of the message; use a Unix socket"); });
     }

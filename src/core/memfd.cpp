@@ -62,7 +62,7 @@ UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::err
   if (!made) {
     const int error = errno;
     fd.reset();
-    fail(ec, error, [&] { return kernel_said(call, error); });
+    fail(ec, error, call);
   }
   return fd;
 }
@@ -72,7 +72,7 @@ MemfdFacts secure_memfd(int fd, std::error_code& ec) {
   struct stat status {};
   if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0 || ::fstat(fd, &status) < 0) {
     const int error = errno;
-    fail(ec, error, [&] { return kernel_said("fstatfs", error); });
+    fail(ec, error, "fstatfs");
     return {};
   }
   int seals = ::fcntl(fd, F_GET_SEALS);
@@ -108,7 +108,7 @@ void populate(void* address, std::size_t length, std::error_code& ec) {
   }
   if (errno != EINVAL) {
     const int error = errno == EFAULT ? ENOMEM : errno; // EFAULT: a page could not be had (madvise(2))
-    fail(ec, error, [&] { return kernel_said("MADV_POPULATE_WRITE", error); });
+    fail(ec, error, "MADV_POPULATE_WRITE");
     return;
   }
   auto* bytes = static_cast<volatile char*>(address);

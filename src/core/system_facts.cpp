@@ -13,6 +13,7 @@
 
 #include <sa/unique_fd.hpp>
 
+#include "core/failure.hpp"
 #include "core/system_call.hpp"
 
 namespace sa::inline v0::detail {
@@ -30,18 +31,27 @@ std::size_t total_memory() noexcept {
   return static_cast<std::size_t>(info.totalram + info.totalswap) * info.mem_unit;
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+std::string read_text(const std::filesystem::path& path, std::error_code& ec) {
+  const UniqueFd fd{uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); })};
   std::string text;
   std::array<char, 4096> chunk{};
-  while (fd) {
-    const auto got = uninterrupted([&] { return ::read(fd.get(), chunk.data(), chunk.size()); });
-    if (got <= 0) {
-      break;
-    }
-    text.append(chunk.data(), static_cast<std::size_t>(got));
+  ssize_t got = fd ? 1 : -1;
+  while (got > 0) {
+    got = uninterrupted([&] { return ::read(fd.get(), chunk.data(), chunk.size()); });
+    text.append(chunk.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  }
+  if (got < 0) {
+    const int error = errno;
+    fail(ec, error, [&] { return kernel_said(path.string(), error); });
+    return {};
   }
   return text;
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  const Explanation unheard; // whoever asks so takes "nothing" for an answer
+  std::error_code ec;
+  return read_text(path, ec);
 }
 
 std::optional<std::uint64_t> read_number(const std::filesystem::path& path) {

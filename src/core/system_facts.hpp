@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace sa::inline v0::detail {
@@ -24,6 +25,7 @@ namespace sa::inline v0::detail {
 
 /// All of a small file of the kernel's; empty when it cannot be read.
 [[nodiscard]] std::string read_text(const std::filesystem::path& path);
+[[nodiscard]] std::string read_text(const std::filesystem::path& path, std::error_code& ec);
 
 /// The number a small file holds; nothing when it cannot be read or is none.
 [[nodiscard]] std::optional<std::uint64_t> read_number(const std::filesystem::path& path);

@@ -143,10 +143,9 @@ private:
       return -1;
     }
     const int device = node_.open(ec);
-    if (!ec) {
-      if (const std::string reason = conflict(region_, read_text("/proc/iomem")); !reason.empty()) {
-        fail(ec, ENODEV, [&] { return reason; });
-      }
+    const std::string iomem = ec ? std::string() : read_text("/proc/iomem", ec);
+    if (const std::string reason = ec ? std::string() : conflict(region_, iomem); !reason.empty()) {
+      fail(ec, ENODEV, [&] { return reason; });
     }
     return device;
   }

@@ -76,7 +76,7 @@ MappedRange map_aligned(int fd, std::size_t length, std::error_code& ec) {
   void* space = ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (space == MAP_FAILED) {
     const int error = errno;
-    fail(ec, error, [&] { return kernel_said("mmap of address space", error); });
+    fail(ec, error, "mmap of address space");
     return {};
   }
   const auto start = reinterpret_cast<std::uintptr_t>(space);
@@ -85,7 +85,7 @@ MappedRange map_aligned(int fd, std::size_t length, std::error_code& ec) {
   if (::mmap(aligned, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
     const int error = errno;
     ::munmap(space, reserved);
-    fail(ec, error, [&] { return kernel_said("mmap", error); });
+    fail(ec, error, "mmap");
     return {};
   }
   if (head != 0) {
@@ -130,7 +130,9 @@ protected:
     memory.descriptor = Descriptor::Memfd;
     memory.traits = info_.traits;
     const KernelName name(request.name);
-    if (!reserve_hugetlb(memory, name.text)) {
+    reserve_hugetlb(memory, name.text, ec);
+    if (ec && ec != std::errc::too_many_files_open && ec != std::errc::too_many_files_open_in_system) {
+      ec.clear();
       advise_shmem(memory, name.text, ec);
     }
     if (!ec && (request.flags & AllocFlag::Prefault) == AllocFlag::Prefault) {
@@ -142,19 +144,17 @@ protected:
 private:
   /// From the hugetlb pool. Its pages are reserved by mmap, not before: mapping now makes "ran out" an error here
   /// instead of SIGBUS later (Documentation/mm/hugetlbfs_reserv.rst).
-  static bool reserve_hugetlb(Memory& memory, const char* name) {
-    std::error_code ec;
-    UniqueFd fd = make_memfd(name, memory.size, MFD_HUGETLB | MFD_HUGE_2MB, ec);
+  static void reserve_hugetlb(Memory& memory, const char* name, std::error_code& ec) {
+    memory.fd = make_memfd(name, memory.size, MFD_HUGETLB | MFD_HUGE_2MB, ec);
     if (ec) {
-      return false;
+      return;
     }
-    void* address = ::mmap(nullptr, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    void* address = ::mmap(nullptr, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd.get(), 0);
     if (address == MAP_FAILED) {
-      return false;
+      fail(ec, errno, "mmap from the hugetlb pool");
+    } else {
+      memory.mapping = MappedRange(address, memory.size);
     }
-    memory.fd = std::move(fd);
-    memory.mapping = MappedRange(address, memory.size);
-    return true;
   }
 
   /// From shmem, asking for huge pages; the kernel gives as many as it finds.

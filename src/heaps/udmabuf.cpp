@@ -62,7 +62,7 @@ protected:
     void* address = ::mmap(nullptr, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, memory.map_fd.get(), 0);
     if (address == MAP_FAILED) {
       const int error = errno;
-      return refuse(ec, error, [&] { return kernel_said("mmap", error); });
+      return refuse(ec, error, "mmap");
     }
     memory.mapping = MappedRange(address, memory.size);
     ::madvise(address, memory.size, MADV_NOHUGEPAGE); // EINVAL on kernels without huge pages, where nothing is to be done
@@ -82,7 +82,7 @@ private:
     UniqueFd fd{uninterrupted([&] { return ::ioctl(device, UDMABUF_CREATE, &argument); })};
     if (!fd) {
       const int error = errno;
-      fail(ec, error, [&] { return kernel_said("UDMABUF_CREATE", error); });
+      fail(ec, error, "UDMABUF_CREATE");
     }
     return fd;
   }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "support/process.hpp"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <vector>
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace support {
+
+pid_t start(const std::function<int()>& body) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child != 0) {
+    return child;
+  }
+  int status = failed;
+  try {
+    status = body();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "child: %s\n", error.what());
+  }
+  std::fflush(nullptr);
+  ::_exit(status);
+}
+
+int finish(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int in_child(const std::function<int()>& body) {
+  return finish(start(body));
+}
+
+SocketPair::SocketPair(int type) {
+  int pair[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) == 0) {
+    a = pair[0];
+    b = pair[1];
+  }
+}
+
+SocketPair::~SocketPair() {
+  ::close(a);
+  ::close(b);
+}
+
+void signal_peer(int fd) {
+  const char byte = 1;
+  (void)!::write(fd, &byte, 1);
+}
+
+bool wait_for_peer(int fd) {
+  char byte = 0;
+  return ::read(fd, &byte, 1) == 1;
+}
+
+bool inject(const Injection& injection) {
+  const auto argument_offset =
+      static_cast<unsigned>(offsetof(seccomp_data, args) + sizeof(__u64) * static_cast<unsigned>(injection.argument));
+  std::vector<sock_filter> program{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+  };
+  if (injection.argument < 0) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(injection.number), 0, 1));
+  } else {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(injection.number), 0, 4));
+    program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument_offset));
+    program.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, injection.mask));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, injection.value, 0, 1));
+  }
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(injection.error)));
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+} // namespace support

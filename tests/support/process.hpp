@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+/// Children of a test. They report by their exit status: doctest's assertions belong to the parent.
+#pragma once
+
+#include <functional>
+
+#include <sys/types.h>
+
+namespace support {
+
+/// Exit statuses of a child.
+inline constexpr int passed = 0;
+inline constexpr int failed = 1;
+
+/// Starts a child that runs @p body and exits with its result; an exception is `failed` and its text is printed.
+pid_t start(const std::function<int()>& body);
+
+/// Waits for a child: its exit status, or 128 and the signal that ended it.
+int finish(pid_t child);
+
+/// start() and finish().
+int in_child(const std::function<int()>& body);
+
+/// A connected pair of Unix sockets.
+struct SocketPair {
+  explicit SocketPair(int type);
+  SocketPair(const SocketPair&) = delete;
+  SocketPair& operator=(const SocketPair&) = delete;
+  ~SocketPair();
+  int a = -1;
+  int b = -1;
+};
+
+/// Ends a byte over a socket or pipe, and waits for one: how two processes take turns.
+void signal_peer(int fd);
+bool wait_for_peer(int fd);
+
+/// From here on, in this process, system call @p number fails with @p error: when @p argument is at least 0, only calls
+/// whose argument of that index has all bits of @p mask exactly as in @p value. Cannot be undone: for children.
+struct Injection {
+  const char* name;
+  long number;
+  int error;
+  int argument = -1;
+  unsigned mask = 0;
+  unsigned value = 0;
+};
+bool inject(const Injection& injection);
+
+} // namespace support
