@@ -2,6 +2,7 @@
 #include "support/process.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,9 @@ pid_t start(const std::function<int()>& body) {
   const pid_t child = ::fork();
   if (child != 0) {
     return child;
+  }
+  for (const int crash : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM}) {
+    ::signal(crash, SIG_DFL); // a crash is reported by the exit status, not by the parent's handlers
   }
   int status = failed;
   try {

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "test_heap.hpp"
+
+namespace unit {
+
+sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_code& ec) {
+  ++asked;
+  if (error != 0) {
+    return refuse(ec, error, "the test's system call");
+  }
+  sa::Memory memory;
+  memory.fd = sa::UniqueFd{::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+  memory.descriptor = sa::Descriptor::Memfd;
+  memory.size = rounded_size(request);
+  memory.traits = info_.traits;
+  if (::ftruncate(memory.fd.get(), static_cast<off_t>(memory.size)) < 0) {
+    return refuse(ec, errno, "ftruncate");
+  }
+  return adopt(std::move(memory), request.name);
+}
+
+sa::DmaBuf real_buffer(std::size_t size, std::string_view name) {
+  return sa::Registry::system().allocate("memfd:4k", {.size = size, .name = name});
+}
+
+} // namespace unit

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/// A heap whose answers a test chooses.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include <sa/sa.hpp>
+
+namespace unit {
+
+class TestHeap final : public sa::Heap {
+public:
+  explicit TestHeap(std::string name, sa::Traits traits = sa::Trait::Cached | sa::Trait::Zeroed) {
+    info_.backend = name.substr(0, name.find(':'));
+    info_.name = std::move(name);
+    info_.traits = traits;
+    info_.granularity = 4096;
+    info_.max_size = std::size_t{1} << 30;
+    info_.usable = true;
+  }
+
+  [[nodiscard]] const sa::HeapInfo& info() const noexcept override { return info_; }
+  sa::HeapInfo& change() { return info_; }
+
+  int error = 0; ///< errno to refuse with; 0: allocate
+  std::atomic<int> asked{0};
+
+protected:
+  sa::DmaBuf do_allocate(const sa::AllocRequest& request, std::error_code& ec) override;
+
+private:
+  sa::HeapInfo info_;
+};
+
+/// Memory from memfd:4k, for tests that need a real buffer.
+sa::DmaBuf real_buffer(std::size_t size = 4096, std::string_view name = {});
+
+} // namespace unit
