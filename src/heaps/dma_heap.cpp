@@ -3,6 +3,7 @@
 /// linux/dma-heap.h).
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <fcntl.h>
 #include <linux/dma-heap.h>
@@ -31,6 +32,15 @@ bool is_cma(std::string_view node) {
   return std::find(default_cma_names.begin(), default_cma_names.end(), node) != default_cma_names.end();
 }
 
+/// What a CMA region has, bytes: by sysfs, exactly (mm/cma_sysfs.c, Linux 6.10), else by /proc/meminfo, for all regions and
+/// behind by what the processors keep to themselves.
+std::optional<std::uint64_t> cma_bytes(std::string_view node, const char* sysfs, const char* field) {
+  if (const auto pages = read_number(fmt::format("/sys/kernel/mm/cma/{}/{}", node, sysfs))) {
+    return *pages * page_size();
+  }
+  return meminfo(field);
+}
+
 /// What the mainline heaps of that name promise. A vendor's heap promises no more than that it makes dma-bufs: its
 /// suffixes are hints.
 Traits traits_of(std::string_view node) {
@@ -51,7 +61,7 @@ public:
     info_.node = node_.path();
     info_.traits = traits_of(node);
     info_.granularity = page_size();
-    info_.max_size = cma_ ? meminfo("CmaTotal").value_or(total_memory()) : total_memory();
+    info_.max_size = cma_ ? cma_bytes(node, "total_pages", "CmaTotal").value_or(total_memory()) : total_memory();
     info_.reason = why_unusable(node_.path(), R_OK, absent);
     info_.usable = info_.reason.empty();
   }
@@ -80,7 +90,9 @@ protected:
 
 private:
   [[nodiscard]] std::string refused(std::uint64_t size, int error) const {
-    if (const auto free = meminfo("CmaFree"); error == ENOMEM && cma_ && free) {
+    const auto free =
+        cma_ && error == ENOMEM ? cma_bytes(node_.path().filename().string(), "available_pages", "CmaFree") : std::nullopt;
+    if (free) {
       return *free >= size
                  ? fmt::format(
                        "{} refused, CmaFree {}: fragmented, not empty; allocate at start and keep, or enlarge cma= on the "

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "vm/importers.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include <drm_fourcc.h>
+#include <fcntl.h>
+#include <linux/udmabuf.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xf86drm.h>
+#include <xf86drmMode.h>
+
+namespace importers {
+
+Camera::Camera() {
+  for (int number = 0; number < 16 && fd_ < 0; ++number) {
+    const int fd = ::open(("/dev/video" + std::to_string(number)).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    v4l2_capability capability{};
+    if (fd >= 0 && ::ioctl(fd, VIDIOC_QUERYCAP, &capability) == 0 &&
+        std::strcmp(reinterpret_cast<const char*>(capability.driver), "vivid") == 0 &&
+        (capability.device_caps & V4L2_CAP_VIDEO_CAPTURE) != 0 && (capability.device_caps & V4L2_CAP_STREAMING) != 0) {
+      fd_ = fd;
+    } else if (fd >= 0) {
+      ::close(fd);
+    }
+  }
+  REQUIRE(fd_ >= 0);
+  v4l2_format format{};
+  format.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  format.fmt.pix.width = width;
+  format.fmt.pix.height = height;
+  format.fmt.pix.pixelformat = V4L2_PIX_FMT_RGB24;
+  format.fmt.pix.field = V4L2_FIELD_NONE;
+  REQUIRE(::ioctl(fd_, VIDIOC_S_FMT, &format) == 0);
+  REQUIRE(format.fmt.pix.width == width);
+  REQUIRE(format.fmt.pix.height == height);
+  REQUIRE(format.fmt.pix.pixelformat == V4L2_PIX_FMT_RGB24);
+  frame_size_ = format.fmt.pix.sizeimage;
+  stride_ = format.fmt.pix.bytesperline;
+}
+
+Camera::~Camera() {
+  ::close(fd_);
+}
+
+int Camera::capture(const sa::DmaBuf& buffer) {
+  v4l2_requestbuffers request{};
+  request.count = 1;
+  request.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  request.memory = V4L2_MEMORY_DMABUF;
+  REQUIRE(::ioctl(fd_, VIDIOC_REQBUFS, &request) == 0);
+  v4l2_buffer queued{};
+  queued.type = request.type;
+  queued.memory = request.memory;
+  queued.m.fd = buffer.fd();
+  queued.length = static_cast<__u32>(buffer.size());
+  int error = ::ioctl(fd_, VIDIOC_QBUF, &queued) == 0 ? 0 : errno;
+  if (error == 0) {
+    int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+    error = ::ioctl(fd_, VIDIOC_STREAMON, &type) == 0 ? 0 : errno;
+    pollfd ready{fd_, POLLIN, 0};
+    if (error == 0 && ::poll(&ready, 1, 20000) != 1) {
+      error = ETIMEDOUT;
+    }
+    if (error == 0) {
+      v4l2_buffer done{};
+      done.type = request.type;
+      done.memory = request.memory;
+      error = ::ioctl(fd_, VIDIOC_DQBUF, &done) == 0 ? ((done.flags & V4L2_BUF_FLAG_ERROR) != 0 ? EIO : 0) : errno;
+    }
+    ::ioctl(fd_, VIDIOC_STREAMOFF, &type);
+  }
+  request.count = 0;
+  REQUIRE(::ioctl(fd_, VIDIOC_REQBUFS, &request) == 0);
+  return error;
+}
+
+bool Camera::shows_colour_bars(std::span<const std::byte> picture) const {
+  // White, yellow, cyan, green, magenta, red, blue, black: red, green and blue on or off.
+  constexpr bool bars[8][3] = {{true, true, true},  {true, true, false},  {false, true, true},  {false, true, false},
+                               {true, false, true}, {true, false, false}, {false, false, true}, {false, false, false}};
+  for (unsigned row = height / 2; row < height; ++row) {
+    for (unsigned bar = 0; bar < 8; ++bar) {
+      const std::size_t pixel = row * stride_ + (width * (2 * bar + 1) / 16) * 3;
+      for (unsigned colour = 0; colour < 3; ++colour) {
+        if ((std::to_integer<int>(picture[pixel + colour]) > 96) != bars[bar][colour]) {
+          MESSAGE("row ", row, " bar ", bar, ": ", std::to_integer<int>(picture[pixel]), " ",
+                  std::to_integer<int>(picture[pixel + 1]), " ", std::to_integer<int>(picture[pixel + 2]));
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
+std::string card_driver(const std::string& card) {
+  const sa::UniqueFd fd{::open(("/dev/dri/" + card).c_str(), O_RDWR | O_CLOEXEC)};
+  drmVersionPtr version = fd ? ::drmGetVersion(fd.get()) : nullptr;
+  std::string name = version == nullptr ? "" : version->name;
+  ::drmFreeVersion(version);
+  return name;
+}
+
+int import_into_card(const std::string& card, int fd, bool framebuffer) {
+  const sa::UniqueFd device{::open(("/dev/dri/" + card).c_str(), O_RDWR | O_CLOEXEC)};
+  REQUIRE(device);
+  std::uint32_t handle = 0;
+  if (::drmPrimeFDToHandle(device.get(), fd, &handle) != 0) {
+    return errno;
+  }
+  int error = 0;
+  if (framebuffer) {
+    const std::uint32_t handles[4] = {handle};
+    const std::uint32_t pitches[4] = {640 * 4};
+    const std::uint32_t offsets[4] = {};
+    std::uint32_t id = 0;
+    error = -::drmModeAddFB2(device.get(), 640, 480, DRM_FORMAT_XRGB8888, handles, pitches, offsets, &id, 0);
+    if (error == 0) {
+      ::drmModeRmFB(device.get(), id);
+    }
+  }
+  ::drmCloseBufferHandle(device.get(), handle);
+  return error;
+}
+
+sa::UniqueFd scattered_dma_buf(std::size_t pages) {
+  constexpr std::size_t page = 4096;
+  const sa::UniqueFd memory{::memfd_create("scattered", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+  REQUIRE(::ftruncate(memory.get(), static_cast<off_t>(pages * page)) == 0);
+  REQUIRE(::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  std::vector<unsigned char> storage(sizeof(udmabuf_create_list) + pages * sizeof(udmabuf_create_item));
+  auto* list = reinterpret_cast<udmabuf_create_list*>(storage.data());
+  list->flags = UDMABUF_FLAGS_CLOEXEC;
+  list->count = static_cast<__u32>(pages);
+  for (std::size_t i = 0; i < pages; ++i) {
+    list->list[i].memfd = static_cast<__u32>(memory.get());
+    list->list[i].offset = (pages - 1 - i) * page;
+    list->list[i].size = page;
+  }
+  const sa::UniqueFd device{::open("/dev/udmabuf", O_RDWR | O_CLOEXEC)};
+  sa::UniqueFd fd{::ioctl(device.get(), UDMABUF_CREATE_LIST, list)};
+  REQUIRE(fd);
+  return fd;
+}
+
+} // namespace importers
