@@ -32,13 +32,24 @@ bool is_cma(std::string_view node) {
   return std::find(default_cma_names.begin(), default_cma_names.end(), node) != default_cma_names.end();
 }
 
-/// What a CMA region has, bytes: by sysfs, exactly (mm/cma_sysfs.c, Linux 6.10), else by /proc/meminfo, for all regions and
-/// behind by what the processors keep to themselves.
-std::optional<std::uint64_t> cma_bytes(std::string_view node, const char* sysfs, const char* field) {
-  if (const auto pages = read_number(fmt::format("/sys/kernel/mm/cma/{}/{}", node, sysfs))) {
-    return *pages * page_size();
+/// What the kernel tells of a CMA region, bytes.
+struct CmaState {
+  std::optional<std::uint64_t> total;
+  std::optional<std::uint64_t> free;
+  std::optional<std::uint64_t> largest; ///< the largest free piece; told to root alone
+};
+
+/// Exact for root (mm/cma_debug.c), else /proc/meminfo: of all regions together, and behind by what the processors keep
+/// to themselves.
+CmaState cma_state(const std::string& region) {
+  const std::filesystem::path debug = std::filesystem::path("/sys/kernel/debug/cma") / region;
+  const auto count = read_number(debug / "count");
+  const auto used = read_number(debug / "used");
+  const auto largest = read_number(debug / "maxchunk");
+  if (count && used && largest) {
+    return {*count * page_size(), (*count - *used) * page_size(), *largest * page_size()};
   }
-  return meminfo(field);
+  return {meminfo("CmaTotal"), meminfo("CmaFree"), std::nullopt};
 }
 
 /// What the mainline heaps of that name promise. A vendor's heap promises no more than that it makes dma-bufs: its
@@ -61,7 +72,7 @@ public:
     info_.node = node_.path();
     info_.traits = traits_of(node);
     info_.granularity = page_size();
-    info_.max_size = cma_ ? cma_bytes(node, "total_pages", "CmaTotal").value_or(total_memory()) : total_memory();
+    info_.max_size = cma_ ? cma_state(node).total.value_or(total_memory()) : total_memory();
     info_.reason = why_unusable(node_.path(), R_OK, absent);
     info_.usable = info_.reason.empty();
   }
@@ -90,17 +101,13 @@ protected:
 
 private:
   [[nodiscard]] std::string refused(std::uint64_t size, int error) const {
-    const auto free =
-        cma_ && error == ENOMEM ? cma_bytes(node_.path().filename().string(), "available_pages", "CmaFree") : std::nullopt;
-    if (free) {
-      return *free >= size
-                 ? fmt::format(
-                       "{} refused, CmaFree {}: fragmented, not empty; allocate at start and keep, or enlarge cma= on the "
-                       "kernel command line, see docs/heaps.md",
-                       bytes_text(size), bytes_text(*free))
-                 : fmt::format("{} refused, CmaFree {}: used up; free buffers, or enlarge cma= on the kernel command line, see "
-                               "docs/heaps.md",
-                               bytes_text(size), bytes_text(*free));
+    const CmaState cma = cma_ && error == ENOMEM ? cma_state(node_.path().filename().string()) : CmaState{};
+    if (cma.free) {
+      const std::string state = fmt::format("{} refused, CmaFree {}{}", bytes_text(size), bytes_text(*cma.free),
+                                            cma.largest ? ", largest piece " + bytes_text(*cma.largest) : std::string());
+      const char* mend = "or enlarge cma= on the kernel command line, see docs/heaps.md";
+      return *cma.free >= size ? fmt::format("{}: fragmented, not empty; allocate at start and keep, {}", state, mend)
+                               : fmt::format("{}: used up; free buffers, {}", state, mend);
     }
     return kernel_said("DMA_HEAP_IOCTL_ALLOC", error);
   }
