@@ -45,7 +45,8 @@ Yuv test_pattern(std::size_t x, std::size_t y) {
 }
 
 /// Calls @p store(offset, byte) for every byte of the frame.
-template <typename Store> void for_each_byte(Store&& store) {
+template <typename Store>
+void for_each_byte(Store&& store) {
   for (std::size_t y = 0; y < height; ++y) {
     for (std::size_t x = 0; x < width; ++x) {
       const Yuv pixel = test_pattern(x, y);

@@ -127,7 +127,8 @@ protected:
 
   /// Refuses: sets @p ec to @p error (an errno) and returns an empty DmaBuf. @p sentence is called only when somebody
   /// will read it, and returns what the kernel said and what to do as a std::string.
-  template <typename Sentence> static DmaBuf refuse(std::error_code& ec, int error, Sentence&& sentence) {
+  template <typename Sentence>
+  static DmaBuf refuse(std::error_code& ec, int error, Sentence&& sentence) {
     ec.assign(error, std::system_category());
     if (explaining()) {
       explain(std::forward<Sentence>(sentence)());

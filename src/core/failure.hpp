@@ -50,7 +50,8 @@ std::string kernel_said(std::string_view call, int error);
 void fail(std::error_code& ec, int error, const char* call);
 
 /// Sets @p ec; @p sentence (returns std::string) is called only when somebody listens.
-template <typename Sentence> void fail(std::error_code& ec, int error, Sentence&& sentence) {
+template <typename Sentence>
+void fail(std::error_code& ec, int error, Sentence&& sentence) {
   ec = from_errno(error);
   if (auto* explanation = Explanation::current(); explanation != nullptr) {
     explanation->add(std::forward<Sentence>(sentence)());
@@ -58,7 +59,8 @@ template <typename Sentence> void fail(std::error_code& ec, int error, Sentence&
 }
 
 /// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns what was asked as a std::string.
-template <typename Operation, typename Body> auto or_throw(std::string_view heap, Operation&& operation, Body&& body) {
+template <typename Operation, typename Body>
+auto or_throw(std::string_view heap, Operation&& operation, Body&& body) {
   Explanation explanation;
   std::error_code ec;
   if constexpr (std::is_void_v<decltype(body(ec))>) {
@@ -76,7 +78,8 @@ template <typename Operation, typename Body> auto or_throw(std::string_view heap
 }
 
 /// Runs @p body() for a noexcept twin: an exception becomes @p ec and an empty result.
-template <typename Body> auto or_code(std::error_code& ec, Body&& body) noexcept -> decltype(body()) {
+template <typename Body>
+auto or_code(std::error_code& ec, Body&& body) noexcept -> decltype(body()) {
   ec.clear();
   try {
     return body();

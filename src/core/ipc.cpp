@@ -46,7 +46,8 @@ struct Header {
 class Writer {
 public:
   explicit Writer(Bytes& bytes) : at_(bytes.data()) {}
-  template <typename Number> void number(Number value) {
+  template <typename Number>
+  void number(Number value) {
     for (std::size_t i = 0; i < sizeof(Number); ++i) {
       *at_++ = static_cast<unsigned char>(value >> (8 * i));
     }
@@ -63,7 +64,8 @@ private:
 class Reader {
 public:
   explicit Reader(const Bytes& bytes) : at_(bytes.data()) {}
-  template <typename Number> Number number() {
+  template <typename Number>
+  Number number() {
     Number value = 0;
     for (std::size_t i = 0; i < sizeof(Number); ++i) {
       value = static_cast<Number>(value | (static_cast<Number>(*at_++) << (8 * i)));

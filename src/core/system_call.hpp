@@ -8,7 +8,8 @@
 namespace sa::inline v0::detail {
 
 /// Repeats @p call while a signal interrupts it.
-template <typename Call> auto uninterrupted(Call&& call) noexcept {
+template <typename Call>
+auto uninterrupted(Call&& call) noexcept {
   auto result = call();
   while (result < 0 && errno == EINTR) {
     result = call();
@@ -18,7 +19,8 @@ template <typename Call> auto uninterrupted(Call&& call) noexcept {
 
 /// Repeats @p call while the kernel asks for it: DMA_BUF_IOCTL_SYNC and DRM ioctls answer EAGAIN as well as EINTR when
 /// they are to be restarted (linux/dma-buf.h). Not for calls where EAGAIN means "would block".
-template <typename Call> auto restarted(Call&& call) noexcept {
+template <typename Call>
+auto restarted(Call&& call) noexcept {
   auto result = call();
   while (result < 0 && (errno == EINTR || errno == EAGAIN)) {
     result = call();

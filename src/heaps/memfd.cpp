@@ -96,14 +96,18 @@ MappedRange map_aligned(int fd, std::size_t length, std::error_code& ec) {
 }
 
 /// Whether the kernel backs shmem with huge pages when a mapping asks for them.
-bool shmem_takes_huge_pages() {
-  const std::string policy = read_text(shmem_policy);
-  return policy.find("[always]") != std::string::npos || policy.find("[within_size]") != std::string::npos ||
-         policy.find("[advise]") != std::string::npos || policy.find("[force]") != std::string::npos;
+bool shmem_takes_huge_pages(std::error_code& ec) {
+  const std::string policy = read_text(shmem_policy, ec);
+  const auto in_force = [&](const char* value) { return policy.find(value) != std::string::npos; };
+  return in_force("[always]") || in_force("[within_size]") || in_force("[advise]") || in_force("[force]");
 }
 
 constexpr const char* huge_mend = "reserve some (sysctl vm.nr_hugepages=64), or let shared memory have them (echo advise > "
                                   "/sys/kernel/mm/transparent_hugepage/shmem_enabled)";
+
+bool descriptors_ran_out(const std::error_code& ec) {
+  return ec == std::errc::too_many_files_open || ec == std::errc::too_many_files_open_in_system;
+}
 
 class HugeMemfdHeap final : public Heap {
 public:
@@ -115,7 +119,8 @@ public:
     info_.max_size = total_memory() / huge_page * huge_page;
     const bool pool = read_number(std::string(hugetlb_pool) + "/nr_hugepages").value_or(0) > 0 ||
                       read_number(std::string(hugetlb_pool) + "/nr_overcommit_hugepages").value_or(0) > 0;
-    info_.usable = pool || shmem_takes_huge_pages();
+    std::error_code unreadable; // a kernel without huge pages
+    info_.usable = pool || shmem_takes_huge_pages(unreadable);
     if (!info_.usable) {
       info_.reason = fmt::format("no huge pages; {}", huge_mend);
     }
@@ -131,7 +136,8 @@ protected:
     memory.traits = info_.traits;
     const KernelName name(request.name);
     reserve_hugetlb(memory, name.text, ec);
-    if (ec && ec != std::errc::too_many_files_open && ec != std::errc::too_many_files_open_in_system) {
+    if (ec && !descriptors_ran_out(ec)) {
+      memory.fd.reset();
       ec.clear();
       advise_shmem(memory, name.text, ec);
     }
@@ -159,7 +165,12 @@ private:
 
   /// From shmem, asking for huge pages; the kernel gives as many as it finds.
   static void advise_shmem(Memory& memory, const char* name, std::error_code& ec) {
-    if (!shmem_takes_huge_pages()) {
+    const bool allowed = shmem_takes_huge_pages(ec);
+    if (descriptors_ran_out(ec)) {
+      return;
+    }
+    ec.clear();
+    if (!allowed) {
       fail(ec, ENOMEM, [&] {
         return fmt::format("{} of 2 MiB pages wanted, the pool has {} free; {}", bytes_text(memory.size),
                            read_number(std::string(hugetlb_pool) + "/free_hugepages").value_or(0), huge_mend);

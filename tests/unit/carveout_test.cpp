@@ -197,7 +197,8 @@ TEST_CASE("regions are read from the configuration") {
   CHECK(listed[1].region.size == 1 << 20);
   CHECK(listed[1].region.device_memory);
   CHECK(listed[2].region.base == 2147483648);
-  for (const char* wrong : {"a=64M", "a=@0x1000", "a=64M@", "a=64X@0x1000", "a=64M@0x1000junk", "a=0xffffffffffffffffK@0", "a="}) {
+  for (const char* wrong :
+       {"a=64M", "a=@0x1000", "a=64M@", "a=64X@0x1000", "a=64M@0x1000junk", "a=0xffffffffffffffffK@0", "a="}) {
     CAPTURE(wrong);
     const auto one = sa::detail::list_regions(wrong, {});
     REQUIRE(one.size() == 1);
@@ -251,7 +252,9 @@ TEST_CASE("System RAM, claimed ranges and what cannot be checked are refused") {
                             "30000000-33ffffff : Reserved\n"
                             "  33000000-330fffff : simple_allocator_carveout\n"
                             "40000000-afffffff : PCI Bus 0000:00\n";
-  const auto why = [&](std::uint64_t start, std::uint64_t size) { return sa::detail::conflict({"x", start, size, false}, iomem); };
+  const auto why = [&](std::uint64_t start, std::uint64_t size) {
+    return sa::detail::conflict({"x", start, size, false}, iomem);
+  };
   CHECK(why(0x30000000, 0x1000000).empty());
   CHECK(why(0x34000000, 0x1000000).empty());
   CHECK(why(0x2ffff000, 0x2000).find("System RAM") != std::string::npos);
@@ -262,9 +265,9 @@ TEST_CASE("System RAM, claimed ranges and what cannot be checked are refused") {
 }
 
 TEST_CASE("a carveout that cannot be is a heap that says why") {
-  for (const sa::CarveoutRegion& region : {sa::CarveoutRegion{"ram", 0x1000, 0}, sa::CarveoutRegion{"odd", 0x1001, 4096},
-                                           sa::CarveoutRegion{"a/b", 0x30000000, 4096},
-                                           sa::CarveoutRegion{"wraps", UINT64_MAX - 4095, 8192}}) {
+  for (const sa::CarveoutRegion& region :
+       {sa::CarveoutRegion{"ram", 0x1000, 0}, sa::CarveoutRegion{"odd", 0x1001, 4096},
+        sa::CarveoutRegion{"a/b", 0x30000000, 4096}, sa::CarveoutRegion{"wraps", UINT64_MAX - 4095, 8192}}) {
     CAPTURE(region.name);
     const auto heap = sa::make_carveout(region);
     REQUIRE(heap != nullptr);

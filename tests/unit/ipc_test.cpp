@@ -23,7 +23,8 @@ using support::SocketPair;
 using Message = std::vector<unsigned char>;
 
 /// Little-endian: magic "SABF", version 1, kind 0, size, offset, heap[96], name[32].
-Message message(std::uint64_t size, const std::string& heap = "memfd:4k", const std::string& name = "x", std::uint64_t offset = 0) {
+Message message(std::uint64_t size, const std::string& heap = "memfd:4k", const std::string& name = "x",
+                std::uint64_t offset = 0) {
   Message bytes(152, 0);
   std::memcpy(bytes.data(), "SABF", 4);
   bytes[4] = 1;

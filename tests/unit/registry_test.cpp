@@ -73,7 +73,8 @@ TEST_CASE("heaps are added under well-formed names, once") {
   registry.add(std::make_shared<TestHeap>("test:one"), ec);
   CHECK(ec == std::errc::file_exists);
   CHECK_THROWS_AS(registry.add(std::make_shared<TestHeap>("test:one")), sa::Error);
-  for (const char* name : {"", "noinstance", "test:", ":x", "test:a/b", "test:..", "test:a..b", "te st:x", "test:a:b", "test:*"}) {
+  for (const char* name :
+       {"", "noinstance", "test:", ":x", "test:a/b", "test:..", "test:a..b", "te st:x", "test:a:b", "test:*"}) {
     CAPTURE(name);
     registry.add(std::make_shared<TestHeap>(name), ec);
     CHECK(ec == std::errc::invalid_argument);
