@@ -144,7 +144,7 @@ private:
     }
     const int device = node_.open(ec);
     const std::string iomem = ec ? std::string() : read_text("/proc/iomem", ec);
-    if (const std::string reason = ec ? std::string() : conflict(region_, iomem); !reason.empty()) {
+    if (std::string reason = ec ? std::string() : conflict(region_, iomem); !reason.empty()) {
       fail(ec, ENODEV, [&] { return reason; });
     }
     return device;
