@@ -82,7 +82,10 @@ Heaps discover() {
   for (const auto& backend : detail::backends()) {
     try {
       for (auto& heap : backend()) {
-        found.push_back(std::move(heap));
+        // A region that two backends reach belongs to the first: a carveout to the kernel module before /dev/mem.
+        if (std::none_of(found.begin(), found.end(), [&](const auto& one) { return one->info().name == heap->info().name; })) {
+          found.push_back(std::move(heap));
+        }
       }
     } catch (const std::bad_alloc&) {
       throw;
@@ -159,6 +162,11 @@ void Registry::refresh(std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
     Heaps found = discover();
     const std::lock_guard lock(state_->writers);
+    // What a program added under a name that is now discovered too keeps it.
+    std::erase_if(found, [&](const auto& heap) {
+      return std::any_of(state_->added.begin(), state_->added.end(),
+                         [&](const auto& added) { return added->info().name == heap->info().name; });
+    });
     bool changed = found.size() != state_->discovered.size();
     for (auto& heap : found) {
       const auto same = std::find_if(state_->discovered.begin(), state_->discovered.end(),
@@ -169,11 +177,6 @@ void Registry::refresh(std::error_code& ec) noexcept {
         changed = true;
       }
     }
-    // What a program added under a name that is now discovered too keeps it.
-    std::erase_if(found, [&](const auto& heap) {
-      return std::any_of(state_->added.begin(), state_->added.end(),
-                         [&](const auto& added) { return added->info().name == heap->info().name; });
-    });
     if (changed) {
       state_->discovered = std::move(found);
       state_->publish();
