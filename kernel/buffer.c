@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Simple Allocator core: the dma-buf exporter.
+ *
+ * Memory with pages is cached everywhere and synchronised for each device that
+ * has it mapped. Memory without pages (a carveout) is cached where all DMA is
+ * coherent, as on x86, and elsewhere mapped normal uncached (write combining):
+ * the kernel has no address by which it could maintain a cache over it.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/fcntl.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "region.h"
+
+/* A device that uses the buffer. */
+struct sa_attachment {
+	struct list_head node;
+	struct device *dev;
+	struct sg_table table;
+	enum dma_data_direction direction;
+	bool mapped;
+};
+
+static int sa_attach(struct dma_buf *dmabuf,
+		     struct dma_buf_attachment *attachment)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	struct sa_attachment *a;
+	int ret;
+
+	a = kzalloc(sizeof(*a), GFP_KERNEL);
+	if (!a)
+		return -ENOMEM;
+	ret = sg_alloc_table(&a->table, 1, GFP_KERNEL);
+	if (ret) {
+		kfree(a);
+		return ret;
+	}
+	if (buffer->memory.page)
+		sg_set_page(a->table.sgl, buffer->memory.page,
+			    buffer->memory.size, 0);
+	a->dev = attachment->dev;
+	attachment->priv = a;
+
+	mutex_lock(&buffer->lock);
+	list_add(&a->node, &buffer->attachments);
+	mutex_unlock(&buffer->lock);
+	return 0;
+}
+
+static void sa_detach(struct dma_buf *dmabuf,
+		      struct dma_buf_attachment *attachment)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	struct sa_attachment *a = attachment->priv;
+
+	mutex_lock(&buffer->lock);
+	list_del(&a->node);
+	mutex_unlock(&buffer->lock);
+	sg_free_table(&a->table);
+	kfree(a);
+}
+
+/* Memory without pages: an address for the device, and nothing to sync. */
+static int sa_map_resource(struct sa_buffer *buffer, struct sa_attachment *a,
+			   enum dma_data_direction direction)
+{
+	struct scatterlist *sg = a->table.sgl;
+	dma_addr_t address;
+
+	address = dma_map_resource(a->dev, buffer->memory.phys,
+				   buffer->memory.size, direction, 0);
+	if (dma_mapping_error(a->dev, address))
+		return -ENOMEM;
+	sg->length = buffer->memory.size;
+	sg_dma_address(sg) = address;
+	sg_dma_len(sg) = buffer->memory.size;
+	a->table.nents = 1;
+	return 0;
+}
+
+static struct sg_table *sa_map(struct dma_buf_attachment *attachment,
+			       enum dma_data_direction direction)
+{
+	struct sa_buffer *buffer = attachment->dmabuf->priv;
+	struct sa_attachment *a = attachment->priv;
+	int ret;
+
+	if (buffer->memory.page)
+		ret = dma_map_sgtable(a->dev, &a->table, direction, 0);
+	else
+		ret = sa_map_resource(buffer, a, direction);
+	if (ret)
+		return ERR_PTR(ret);
+
+	mutex_lock(&buffer->lock);
+	a->direction = direction;
+	a->mapped = true;
+	mutex_unlock(&buffer->lock);
+	return &a->table;
+}
+
+static void sa_unmap(struct dma_buf_attachment *attachment,
+		     struct sg_table *table, enum dma_data_direction direction)
+{
+	struct sa_buffer *buffer = attachment->dmabuf->priv;
+	struct sa_attachment *a = attachment->priv;
+
+	mutex_lock(&buffer->lock);
+	a->mapped = false;
+	mutex_unlock(&buffer->lock);
+
+	if (buffer->memory.page)
+		dma_unmap_sgtable(a->dev, table, direction, 0);
+	else
+		dma_unmap_resource(a->dev, sg_dma_address(table->sgl),
+				   buffer->memory.size, direction, 0);
+}
+
+static int sa_begin_cpu_access(struct dma_buf *dmabuf,
+			       enum dma_data_direction direction)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	struct sa_attachment *a;
+
+	if (!buffer->memory.page)
+		return 0;
+	mutex_lock(&buffer->lock);
+	if (buffer->vmap_count)
+		invalidate_kernel_vmap_range(buffer->vaddr,
+					     buffer->memory.size);
+	list_for_each_entry(a, &buffer->attachments, node)
+		if (a->mapped)
+			dma_sync_sgtable_for_cpu(a->dev, &a->table, direction);
+	mutex_unlock(&buffer->lock);
+	return 0;
+}
+
+static int sa_end_cpu_access(struct dma_buf *dmabuf,
+			     enum dma_data_direction direction)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	struct sa_attachment *a;
+
+	if (!buffer->memory.page)
+		return 0;
+	mutex_lock(&buffer->lock);
+	if (buffer->vmap_count)
+		flush_kernel_vmap_range(buffer->vaddr, buffer->memory.size);
+	list_for_each_entry(a, &buffer->attachments, node)
+		if (a->mapped)
+			dma_sync_sgtable_for_device(a->dev, &a->table,
+						    direction);
+	mutex_unlock(&buffer->lock);
+	return 0;
+}
+
+static int sa_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+
+	/* The whole of it at once; dma_buf_mmap() has checked the range. */
+	if (!buffer->memory.page && !IS_ENABLED(CONFIG_X86))
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	return remap_pfn_range(vma, vma->vm_start,
+			       PHYS_PFN(buffer->memory.phys) + vma->vm_pgoff,
+			       vma->vm_end - vma->vm_start, vma->vm_page_prot);
+}
+
+static void *sa_kernel_map(struct sa_buffer *buffer)
+{
+	size_t i, count = buffer->memory.size >> PAGE_SHIFT;
+	struct page **pages;
+	void *vaddr;
+
+	if (!buffer->memory.page)
+		return memremap(buffer->memory.phys, buffer->memory.size,
+				IS_ENABLED(CONFIG_X86) ? MEMREMAP_WB :
+							 MEMREMAP_WC);
+	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return NULL;
+	for (i = 0; i < count; i++)
+		pages[i] = buffer->memory.page + i;
+	vaddr = vmap(pages, count, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	return vaddr;
+}
+
+static int sa_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	int ret = 0;
+
+	mutex_lock(&buffer->lock);
+	if (!buffer->vmap_count)
+		buffer->vaddr = sa_kernel_map(buffer);
+	if (buffer->vaddr) {
+		buffer->vmap_count++;
+		iosys_map_set_vaddr(map, buffer->vaddr);
+	} else {
+		ret = -ENOMEM;
+	}
+	mutex_unlock(&buffer->lock);
+	return ret;
+}
+
+static void sa_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+
+	mutex_lock(&buffer->lock);
+	if (!--buffer->vmap_count) {
+		if (buffer->memory.page)
+			vunmap(buffer->vaddr);
+		else
+			memunmap(buffer->vaddr);
+		buffer->vaddr = NULL;
+	}
+	mutex_unlock(&buffer->lock);
+	iosys_map_clear(map);
+}
+
+static void sa_release(struct dma_buf *dmabuf)
+{
+	struct sa_buffer *buffer = dmabuf->priv;
+	struct sa_region *region = buffer->charge.region;
+
+	mutex_lock(&region->lock);
+	list_del(&buffer->node);
+	mutex_unlock(&region->lock);
+	buffer->sa->free(buffer->sa, &buffer->memory);
+	sa_uncharge(&buffer->charge);
+	mutex_destroy(&buffer->lock);
+	kfree(buffer);
+}
+
+static const struct dma_buf_ops sa_dma_buf_ops = {
+	.attach			= sa_attach,
+	.detach			= sa_detach,
+	.map_dma_buf		= sa_map,
+	.unmap_dma_buf		= sa_unmap,
+	.begin_cpu_access	= sa_begin_cpu_access,
+	.end_cpu_access		= sa_end_cpu_access,
+	.mmap			= sa_mmap,
+	.vmap			= sa_vmap,
+	.vunmap			= sa_vunmap,
+	.release		= sa_release,
+};
+
+/**
+ * sa_buffer_create - makes a buffer
+ * @region:	the region, whose gate the caller holds
+ * @sa:		its backend
+ * @length:	bytes, not 0; rounded up to whole pages
+ *
+ * Return: a dma-buf the caller owns, or an ERR_PTR: -ENOMEM, -EDQUOT.
+ */
+struct dma_buf *sa_buffer_create(struct sa_region *region,
+				 struct simple_allocator *sa, u64 length)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct sa_buffer *buffer;
+	struct dma_buf *dmabuf;
+	int ret;
+
+	if (length > SIZE_MAX - PAGE_SIZE || (sa->size && length > sa->size))
+		return ERR_PTR(-ENOMEM);
+
+	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
+	if (!buffer)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&buffer->lock);
+	INIT_LIST_HEAD(&buffer->attachments);
+	buffer->sa = sa;
+	buffer->memory.size = PAGE_ALIGN(length);
+	buffer->pid = task_tgid_nr(current);
+	get_task_comm(buffer->comm, current);
+
+	ret = sa_charge(&buffer->charge, region, buffer->memory.size);
+	if (ret)
+		goto free_buffer;
+	ret = sa->allocate(sa, &buffer->memory);
+	if (ret)
+		goto uncharge;
+
+	info.exp_name = "simple_allocator";
+	info.owner = sa->owner;
+	info.ops = &sa_dma_buf_ops;
+	info.size = buffer->memory.size;
+	info.flags = O_RDWR;
+	info.priv = buffer;
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf)) {
+		ret = PTR_ERR(dmabuf);
+		goto free_memory;
+	}
+	buffer->inode = file_inode(dmabuf->file)->i_ino;
+	mutex_lock(&region->lock);
+	list_add_tail(&buffer->node, &region->buffers);
+	mutex_unlock(&region->lock);
+	return dmabuf;
+
+free_memory:
+	sa->free(sa, &buffer->memory);
+uncharge:
+	sa_uncharge(&buffer->charge);
+free_buffer:
+	mutex_destroy(&buffer->lock);
+	kfree(buffer);
+	return ERR_PTR(ret);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Simple Allocator core: a region with its node, its limits and its buffers.
+ */
+#ifndef _SA_REGION_H
+#define _SA_REGION_H
+
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/uidgid.h>
+
+#include "simple_allocator.h"
+
+struct dentry;
+struct dma_buf;
+
+/**
+ * struct sa_region - a region, as the core keeps it
+ * @dev:	its device; also counts who still needs this structure
+ * @cdev:	its node
+ * @debug:	its folder in debugfs
+ * @gate:	held for reading while a request runs, for writing to close
+ * @sa:		the backend; NULL once it has gone. Under @gate.
+ * @lock:	for everything below
+ * @buffers:	live ones, struct sa_buffer
+ * @users:	who holds how much, struct sa_user
+ * @allocated:	bytes in live buffers
+ * @count:	live buffers
+ * @failures:	requests refused since the region came
+ * @max_bytes_per_user: bytes one user may hold; 0: no limit
+ */
+struct sa_region {
+	struct device dev;
+	struct cdev cdev;
+	struct dentry *debug;
+	struct rw_semaphore gate;
+	struct simple_allocator *sa;
+	struct mutex lock;
+	struct list_head buffers;
+	struct list_head users;
+	u64 allocated;
+	u64 count;
+	u64 failures;
+	u64 max_bytes_per_user;
+};
+
+/* What one user holds of a region. */
+struct sa_user {
+	struct list_head node;
+	kuid_t uid;
+	u64 bytes;
+};
+
+/* Who holds a buffer, from its allocation to its release. */
+struct sa_charge {
+	struct sa_region *region;
+	struct sa_user *user;
+	u64 bytes;
+};
+
+int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes);
+void sa_uncharge(struct sa_charge *charge);
+
+/**
+ * struct sa_buffer - a live buffer
+ * @node:	in its region's list
+ * @charge:	who it is charged to
+ * @sa:		its backend, whose module it holds
+ * @memory:	its memory
+ * @pid:	who allocated it
+ * @comm:	that task's name
+ * @inode:	of the dma-buf, as its users see it
+ * @lock:	for everything below
+ * @attachments: devices that use it
+ * @vmap_count:	kernel mappings of it
+ * @vaddr:	the kernel mapping
+ */
+struct sa_buffer {
+	struct list_head node;
+	struct sa_charge charge;
+	struct simple_allocator *sa;
+	struct sa_memory memory;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+	unsigned long inode;
+	struct mutex lock;
+	struct list_head attachments;
+	unsigned int vmap_count;
+	void *vaddr;
+};
+
+struct dma_buf *sa_buffer_create(struct sa_region *region,
+				 struct simple_allocator *sa, u64 length);
+
+extern const struct attribute_group *sa_region_groups[];
+void sa_debug_init(void);
+void sa_debug_exit(void);
+void sa_debug_add(struct sa_region *region);
+
+#endif /* _SA_REGION_H */

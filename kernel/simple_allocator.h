@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Simple Allocator: what a backend and the core say to each other.
+ *
+ * A backend owns regions of physically contiguous memory and registers each of
+ * them. The core gives a region its device node, checks requests, keeps the
+ * limits and makes the dma-bufs.
+ */
+#ifndef _SIMPLE_ALLOCATOR_H
+#define _SIMPLE_ALLOCATOR_H
+
+#include <linux/module.h>
+#include <linux/types.h>
+
+struct page;
+struct simple_allocator;
+struct sa_region;
+
+/**
+ * struct sa_memory - one physically contiguous piece of a region
+ * @phys:	physical address
+ * @page:	first page; NULL where the memory has no struct page
+ * @size:	bytes, a multiple of PAGE_SIZE
+ * @private:	the backend's
+ */
+struct sa_memory {
+	phys_addr_t phys;
+	struct page *page;
+	size_t size;
+	void *private;
+};
+
+/**
+ * struct simple_allocator - a region, as its backend describes it
+ * @name:	name of the device node, "cma0"
+ * @label:	what its owner calls it; NULL: nothing but @name
+ * @owner:	the backend's module; cannot be unloaded while a buffer lives
+ * @size:	bytes; 0 where the kernel does not tell. A request for more fails
+ *		with ENOMEM.
+ * @allocate:	makes @memory->size bytes of zeroed memory, fills the rest; may
+ *		sleep, may run at once in several tasks
+ * @free:	gives it back; may sleep
+ * @largest_free: bytes of the largest free piece; NULL where it is not known
+ * @region:	the core's
+ *
+ * Lives until simple_allocator_unregister() and the last of its buffers.
+ */
+struct simple_allocator {
+	const char *name;
+	const char *label;
+	struct module *owner;
+	u64 size;
+	int (*allocate)(struct simple_allocator *sa, struct sa_memory *memory);
+	void (*free)(struct simple_allocator *sa, struct sa_memory *memory);
+	u64 (*largest_free)(struct simple_allocator *sa);
+	struct sa_region *region;
+};
+
+int simple_allocator_register(struct simple_allocator *sa);
+void simple_allocator_unregister(struct simple_allocator *sa);
+
+#endif /* _SIMPLE_ALLOCATOR_H */
