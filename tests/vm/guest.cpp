@@ -21,6 +21,11 @@ bool has_argument(const std::string& argument) {
   return (" " + support::read_file("/proc/cmdline") + " ").find(" " + argument) != std::string::npos;
 }
 
+bool has_own_modules() {
+  const char* folder = std::getenv("SA_VM_OWN_MODULES");
+  return folder != nullptr && *folder != '\0';
+}
+
 void load(const std::string& module) {
   const char* folder = std::getenv("SA_VM_MODULES");
   if (folder != nullptr && *folder != '\0') {

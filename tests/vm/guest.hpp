@@ -13,6 +13,9 @@ bool is(const std::string& kernel);
 /// Whether the kernel was booted with @p argument.
 bool has_argument(const std::string& argument);
 
+/// Whether the modules of this project are loaded.
+bool has_own_modules();
+
 /// Loads a module; nothing where it is built in. REQUIREs success.
 void load(const std::string& module);
 

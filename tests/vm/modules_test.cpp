@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: MIT
+/// The kernel modules: the ioctl, limits, what is seen of a region, loading and unloading. Skipped where they are not
+/// loaded (scripts/vm --modules).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/counters.hpp"
+#include "support/process.hpp"
+#include "vm/guest.hpp"
+#include "vm/importers.hpp"
+
+#include <sa/sa.hpp>
+#include <sa/uapi/simple-allocator.h>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t page = 4096;
+const std::vector<std::string> nodes{"cma0", "carveout0"};
+
+std::string attribute(const std::string& node, const char* name) {
+  return "/sys/class/simple_allocator/" + node + "/" + name;
+}
+
+std::uint64_t value(const std::string& node, const char* name) {
+  return std::strtoull(support::read_file(attribute(node, name)).c_str(), nullptr, 10);
+}
+
+sa::UniqueFd open_node(const std::string& node) {
+  sa::UniqueFd fd{::open(("/dev/" + node).c_str(), O_RDWR | O_CLOEXEC)};
+  REQUIRE(fd);
+  return fd;
+}
+
+simple_allocate_data request(std::uint64_t length, std::uint32_t flags = O_RDWR | O_CLOEXEC) {
+  simple_allocate_data data{};
+  data.length = length;
+  data.flags = flags;
+  data.fd = -1;
+  return data;
+}
+
+/// 0, or the errno.
+int ask(int device, simple_allocate_data& data) {
+  return ::ioctl(device, SA_IOC_ALLOC, &data) == 0 ? 0 : errno;
+}
+
+sa::UniqueFd allocate(int device, std::uint64_t length) {
+  auto data = request(length);
+  REQUIRE(ask(device, data) == 0);
+  return sa::UniqueFd{data.fd};
+}
+
+/// What the kernel lists of one live buffer.
+struct Listed {
+  std::uint64_t phys = 0;
+  std::size_t size = 0;
+  unsigned uid = 0;
+  int pid = 0;
+};
+
+Listed listed(const std::string& node, int fd) {
+  struct stat status {};
+  REQUIRE(::fstat(fd, &status) == 0);
+  std::istringstream lines(support::read_file("/sys/kernel/debug/simple_allocator/" + node + "/buffers"));
+  for (std::string line; std::getline(lines, line);) {
+    unsigned long inode = 0;
+    unsigned long long phys = 0;
+    Listed one;
+    if (std::sscanf(line.c_str(), "%lu %llx %zu %u %d", &inode, &phys, &one.size, &one.uid, &one.pid) == 5 &&
+        inode == status.st_ino) {
+      one.phys = phys;
+      return one;
+    }
+  }
+  return {};
+}
+
+int modprobe(const std::string& command) {
+  return std::system(command.c_str());
+}
+
+std::string module(const char* name) {
+  return std::string(std::getenv("SA_VM_OWN_MODULES")) + "/" + name + ".ko";
+}
+
+bool remove_module(const char* name) {
+  return modprobe(std::string("rmmod ") + name + " 2>/dev/null") == 0;
+}
+
+bool load_carveout(const std::string& parameters) {
+  return modprobe("insmod " + module("simple_allocator_carveout") + " " + parameters + " 2>/dev/null") == 0;
+}
+
+constexpr const char* test_region = "base=0x30000000 size=0x4000000 name=test";
+
+} // namespace
+
+#define MODULES_TEST(sentence) TEST_CASE(sentence* doctest::skip(!guest::has_own_modules()))
+
+MODULES_TEST("the ioctl refuses what is wrong with the right errno, and nothing is left of it") {
+  for (const auto& node : nodes) {
+    CAPTURE(node);
+    const sa::UniqueFd device = open_node(node);
+    const int descriptors = support::open_descriptors();
+    auto data = request(page);
+    for (const unsigned long command :
+         std::initializer_list<unsigned long>{0UL, _IO('S', 0), _IO('S', 1), _IOWR('S', 1, simple_allocate_data), 0xffffffffUL}) {
+      CHECK(::ioctl(device.get(), command, &data) == -1);
+      CHECK(errno == ENOTTY);
+    }
+    const auto refused = [&](auto&& change, int error) {
+      auto wrong = request(page);
+      change(wrong);
+      CHECK(ask(device.get(), wrong) == error);
+      CHECK(wrong.fd == -1);
+    };
+    refused([](auto& d) { d.version = 1; }, EINVAL);
+    refused([](auto& d) { d.reserved1 = 1; }, EINVAL);
+    refused([](auto& d) { d.reserved2 = 1; }, EINVAL);
+    refused([](auto& d) { d.flags = O_RDWR | O_NONBLOCK; }, EINVAL);
+    refused([](auto& d) { d.flags = O_WRONLY; }, EINVAL);
+    refused([](auto& d) { d.length = 0; }, EINVAL);
+    refused([](auto& d) { d.length = UINT64_MAX; }, ENOMEM);
+    refused([](auto& d) { d.length = std::uint64_t{1} << 60; }, ENOMEM);
+    refused([](auto& d) { d.length = (std::uint64_t{64} << 30) + 1; }, ENOMEM);
+    CHECK(::ioctl(device.get(), SA_IOC_ALLOC, nullptr) == -1);
+    CHECK(errno == EFAULT);
+    CHECK(::ioctl(device.get(), SA_IOC_ALLOC, reinterpret_cast<void*>(-4096L)) == -1);
+    CHECK(errno == EFAULT);
+    // Readable, so that the request is carried out, but not writable, so that its answer cannot be given.
+    void* read_only = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *static_cast<simple_allocate_data*>(read_only) = request(page);
+    REQUIRE(::mprotect(read_only, page, PROT_READ) == 0);
+    CHECK(::ioctl(device.get(), SA_IOC_ALLOC, read_only) == -1);
+    CHECK(errno == EFAULT);
+    ::munmap(read_only, page);
+    CHECK(support::open_descriptors() == descriptors);
+    CHECK(value(node, "buffers") == 0);
+    CHECK(value(node, "allocated") == 0);
+    CHECK(value(node, "failures") >= 3);
+  }
+}
+
+MODULES_TEST("an allocation answers with its real size, and with the flags it was asked for") {
+  for (const auto& node : nodes) {
+    const sa::UniqueFd device = open_node(node);
+    auto data = request(5000);
+    data.fd = 12345; // out only
+    REQUIRE(ask(device.get(), data) == 0);
+    const sa::UniqueFd fd{data.fd};
+    CHECK(data.length == 2 * page);
+    CHECK(::lseek(fd.get(), 0, SEEK_END) == 2 * page);
+    CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR);
+    auto plain = request(1, O_RDWR);
+    REQUIRE(ask(device.get(), plain) == 0);
+    CHECK((::fcntl(plain.fd, F_GETFD) & FD_CLOEXEC) == 0);
+    ::close(plain.fd);
+  }
+}
+
+MODULES_TEST("sysfs counts what lives, and debugfs lists it for root alone") {
+  for (const auto& node : nodes) {
+    CAPTURE(node);
+    const sa::UniqueFd device = open_node(node);
+    {
+      const sa::UniqueFd a = allocate(device.get(), 3 * page);
+      const sa::UniqueFd b = allocate(device.get(), page);
+      CHECK(value(node, "allocated") == 4 * page);
+      CHECK(value(node, "buffers") == 2);
+      const Listed one = listed(node, a.get());
+      CHECK(one.size == 3 * page);
+      CHECK(one.phys != 0);
+      CHECK(one.uid == 0);
+      CHECK(one.pid == ::getpid());
+      if (node == "carveout0") {
+        CHECK(one.phys >= 0x30000000);
+        CHECK(one.phys + one.size <= 0x34000000);
+        CHECK(value(node, "largest_free") == (64 << 20) - 4 * page);
+      }
+    }
+    CHECK(value(node, "allocated") == 0);
+    CHECK(value(node, "buffers") == 0);
+    struct stat status {};
+    REQUIRE(::stat(("/sys/kernel/debug/simple_allocator/" + node + "/buffers").c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0400);
+    REQUIRE(::stat(("/dev/" + node).c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+  }
+}
+
+TEST_CASE("what is written into a buffer is at the address that the kernel lists, in one run" *
+          doctest::skip(!guest::has_own_modules() || !guest::is("full"))) {
+  for (const char* heap : {"cma:cma0", "carveout:test"}) {
+    CAPTURE(heap);
+    const sa::DmaBuf buffer = sa::Registry::system().allocate(heap, {.size = 1 << 20});
+    const Listed one = listed(buffer.heap() == "cma:cma0" ? "cma0" : "carveout0", buffer.fd());
+    REQUIRE(one.phys != 0);
+    std::mt19937 random(7);
+    std::vector<std::uint32_t> words(buffer.size() / 4);
+    std::generate(words.begin(), words.end(), std::ref(random));
+    std::ranges::copy(std::as_bytes(std::span(words)), buffer.access(sa::Access::Write).bytes().begin());
+    const sa::UniqueFd memory{::open("/dev/mem", O_RDONLY | O_CLOEXEC)};
+    void* address = ::mmap(nullptr, buffer.size(), PROT_READ, MAP_SHARED, memory.get(), static_cast<off_t>(one.phys));
+    REQUIRE(address != MAP_FAILED);
+    CHECK(std::ranges::equal(std::span(static_cast<const std::uint32_t*>(address), words.size()), words));
+    ::munmap(address, buffer.size());
+  }
+}
+
+MODULES_TEST("a user over the limit gets EDQUOT, another user does not, and closing gives it back") {
+  for (const auto& node : nodes) {
+    CAPTURE(node);
+    const guest::Setting limit(attribute(node, "max_bytes_per_user"), std::to_string(8 * page));
+    const sa::UniqueFd device = open_node(node);
+    sa::UniqueFd most = allocate(device.get(), 6 * page);
+    auto over = request(3 * page);
+    CHECK(ask(device.get(), over) == EDQUOT);
+    const sa::UniqueFd rest = allocate(device.get(), 2 * page);
+    auto one = request(1);
+    CHECK(ask(device.get(), one) == EDQUOT);
+    CHECK(support::in_child([&] {
+            auto mine = request(8 * page);
+            return ::setuid(65534) == 0 && ask(device.get(), mine) == 0 ? support::passed : 2;
+          }) == support::passed);
+    most.reset();
+    CHECK(ask(device.get(), over) == 0);
+    ::close(over.fd);
+    const auto heap = sa::Registry::system().find(node == "cma0" ? "cma:cma0" : "carveout:test");
+    std::error_code ec;
+    CHECK_FALSE(heap->allocate({.size = 16 * page}, ec));
+    CHECK(ec.value() == EDQUOT);
+  }
+  for (const char* wrong : {"x", "-1", ""}) {
+    const sa::UniqueFd fd{::open(attribute("cma0", "max_bytes_per_user").c_str(), O_WRONLY | O_CLOEXEC)};
+    CHECK(::write(fd.get(), wrong, std::strlen(wrong)) <= 0);
+  }
+}
+
+MODULES_TEST("the carveout gives its whole region, then ENOMEM, and all of it back") {
+  const sa::UniqueFd device = open_node("carveout0");
+  {
+    const sa::UniqueFd whole = allocate(device.get(), 64 << 20);
+    auto more = request(page);
+    CHECK(ask(device.get(), more) == ENOMEM);
+    CHECK(value("carveout0", "largest_free") == 0);
+  }
+  CHECK(value("carveout0", "largest_free") == 64 << 20);
+}
+
+MODULES_TEST("the library prefers the module, and refuses /dev/mem over what the module has") {
+  const auto heap = sa::Registry::system().find("carveout:test");
+  REQUIRE(heap != nullptr);
+  CHECK(heap->info().traits.contains(sa::Trait::DmaBuf | sa::Trait::Contiguous));
+  CHECK(heap->info().node == "/dev/carveout0");
+  const auto same_range = sa::make_carveout({"behind", 0x30000000, 1 << 20});
+  CHECK_FALSE(same_range->info().usable);
+  CHECK(same_range->info().reason.find("in /proc/iomem") != std::string::npos);
+  CHECK(sa::Registry::system().allocate("cma", {.size = page}).heap() == "cma:cma0");
+  CHECK(sa::Registry::system().allocate("contiguous", {.size = page}).heap() == "cma:cma0");
+}
+
+MODULES_TEST("a module with live buffers cannot be unloaded; without them it can, and its node goes") {
+  const int descriptors = support::open_descriptors();
+  {
+    const sa::UniqueFd device = open_node("carveout0");
+    sa::UniqueFd buffer = allocate(device.get(), page);
+    CHECK_FALSE(remove_module("simple_allocator_carveout"));
+    CHECK_FALSE(remove_module("simple_allocator"));
+    buffer.reset();
+    // The node is still open: requests through it are refused from now on, and nothing breaks.
+    CHECK(remove_module("simple_allocator_carveout"));
+    auto late = request(page);
+    CHECK(ask(device.get(), late) == ENODEV);
+    CHECK_FALSE(remove_module("simple_allocator")); // the open node holds it
+  }
+  CHECK(::access("/dev/carveout0", F_OK) == -1);
+  CHECK(support::open_descriptors() == descriptors);
+  REQUIRE(load_carveout(test_region));
+  CHECK(::access("/dev/carveout0", F_OK) == 0);
+}
+
+MODULES_TEST("the carveout module refuses System RAM, overlaps and nonsense") {
+  REQUIRE(remove_module("simple_allocator_carveout"));
+  for (const char* wrong : {"", "base=0x1000000 size=0x100000", "base=0x2ffff000 size=0x2000", "base=0x30000000 size=0",
+                            "base=0x30000001 size=0x1000", "base=0x30000000 size=0x1001", "base=0x30000000",
+                            "base=0x30000000,0x30100000 size=0x200000,0x100000", "base=0xfffffffffffff000 size=0x2000"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(load_carveout(wrong));
+  }
+  CHECK(load_carveout("base=0x30000000,0x30200000 size=0x200000,0x100000 name=a,b"));
+  CHECK(value("carveout0", "size") == 2 << 20);
+  CHECK(value("carveout1", "size") == 1 << 20);
+  REQUIRE(remove_module("simple_allocator_carveout"));
+  REQUIRE(load_carveout(test_region));
+}
+
+MODULES_TEST("the load helper refuses while a buffer lives in the range, and hands it over when none does") {
+  REQUIRE(remove_module("simple_allocator_carveout"));
+  const auto through_mem = sa::make_carveout({"test", 0x30000000, 64 << 20});
+  REQUIRE(through_mem->info().usable);
+  const std::string helper = std::string(std::getenv("SA_TEST_SACTL") == nullptr ? "sactl" : std::getenv("SA_TEST_SACTL")) +
+                             " load-carveout test 0x30000000 64M --module " + module("simple_allocator_carveout") +
+                             " 2>/tmp/said";
+  sa::DmaBuf live = through_mem->allocate({.size = page});
+  CHECK(modprobe(helper) != 0);
+  CHECK(support::read_file("/tmp/said").find("buffers live in carveout:test") != std::string::npos);
+  CHECK(::access("/dev/carveout0", F_OK) == -1);
+  live.reset();
+  CHECK(modprobe(helper) == 0);
+  CHECK(value("carveout0", "size") == 64 << 20);
+  std::error_code ec;
+  CHECK_FALSE(through_mem->allocate({.size = page}, ec));
+  CHECK(ec == std::errc::no_such_device);
+}
+
+MODULES_TEST("opening and allocating race with unloading") {
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int id = 0; id < 3; ++id) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        const sa::UniqueFd device{::open("/dev/carveout0", O_RDWR | O_CLOEXEC)};
+        auto data = request(page);
+        const int error = device ? ask(device.get(), data) : errno;
+        if (error == 0) {
+          ::close(data.fd);
+        } else if (error != ENOENT && error != ENODEV && error != ENXIO) {
+          std::fprintf(stderr, "racing: %s\n", std::strerror(error));
+          ++wrong;
+        }
+      }
+    });
+  }
+  const int cycles = guest::is("debug") ? 100 : 10;
+  int done = 0;
+  for (int tries = 0; done < cycles && tries < 100 * cycles; ++tries) {
+    if (remove_module("simple_allocator_carveout")) {
+      ++done;
+      REQUIRE(load_carveout(test_region));
+    }
+  }
+  stop = true;
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  CHECK(done == cycles);
+  CHECK(wrong == 0);
+}
+
+MODULES_TEST("random ioctls break nothing") {
+  const int rounds = guest::is("debug") || std::getenv("SA_SOAK") != nullptr ? 1000000 : 100000;
+  const int descriptors = support::open_descriptors();
+  {
+    const sa::UniqueFd cma = open_node("cma0");
+    const sa::UniqueFd carveout = open_node("carveout0");
+    std::mt19937_64 random(20261122);
+    std::vector<std::byte> memory(2 * page);
+    for (int round = 0; round < rounds; ++round) {
+      const auto dice = random();
+      const unsigned long command = dice % 4 == 0 ? random() : SA_IOC_ALLOC;
+      auto* data = reinterpret_cast<simple_allocate_data*>(memory.data() + (dice >> 8) % page);
+      std::uint64_t words[4] = {random(), random(), random(), random()};
+      if (dice % 8 != 0) { // near to right, so that it gets far
+        words[0] = 0;
+        words[1] &= (dice >> 24) % 16 == 0 ? ~std::uint64_t{0} : 0x7fff;
+        words[2] = (dice >> 28) % 8 == 0 ? words[2] : (O_RDWR | O_CLOEXEC);
+        words[3] &= (dice >> 32) % 8 == 0 ? ~std::uint64_t{0} : 0xffffffff;
+      }
+      std::memcpy(data, words, sizeof words);
+      void* argument = (dice >> 36) % 16 == 0 ? reinterpret_cast<void*>(random()) : data;
+      if (::ioctl((dice >> 40) % 2 == 0 ? cma.get() : carveout.get(), command, argument) == 0 && command == SA_IOC_ALLOC &&
+          argument == data) {
+        simple_allocate_data answer{};
+        std::memcpy(&answer, data, sizeof answer);
+        ::close(answer.fd);
+      }
+    }
+  }
+  CHECK(support::open_descriptors() == descriptors);
+  for (const auto& node : nodes) {
+    CHECK(value(node, "buffers") == 0);
+  }
+}
+
+MODULES_TEST("eight processes allocate, map, import and are killed") {
+  const auto length = guest::is("debug") || std::getenv("SA_SOAK") != nullptr ? 60s : 5s;
+  const auto before = support::count();
+  const auto until = std::chrono::steady_clock::now() + length;
+  const auto work = [until](unsigned seed) {
+    std::mt19937 random(seed);
+    sa::Registry registry;
+    registry.refresh();
+    std::vector<sa::DmaBuf> live;
+    while (std::chrono::steady_clock::now() < until) {
+      std::error_code ec;
+      const char* heap = random() % 2 == 0 ? "cma:cma0" : "carveout:test";
+      sa::DmaBuf buffer = registry.allocate(heap, {.size = page << random() % 8}, ec);
+      if (ec == std::errc::not_enough_memory || live.size() > 16) {
+        live.clear();
+        continue;
+      }
+      if (ec) {
+        std::fprintf(stderr, "%s: %s\n", heap, ec.message().c_str());
+        return 2;
+      }
+      const auto cpu = buffer.access(sa::Access::ReadWrite);
+      if (std::ranges::any_of(cpu.bytes(), [](std::byte b) { return b != std::byte{0}; })) {
+        return 3;
+      }
+      std::ranges::fill(cpu.bytes(), static_cast<std::byte>(seed));
+      if (random() % 4 == 0 && importers::import_into_card("card0", buffer.fd(), false) != 0) {
+        return 4;
+      }
+      live.push_back(std::move(buffer));
+    }
+    return support::passed;
+  };
+  unsigned seed = 1;
+  std::vector<pid_t> processes;
+  for (int i = 0; i < 8; ++i) {
+    processes.push_back(support::start([&work, seed] { return work(seed); }));
+    ++seed;
+  }
+  int killed = 0;
+  while (std::chrono::steady_clock::now() + 300ms < until) {
+    std::this_thread::sleep_for(100ms);
+    auto& victim = processes[seed % 8];
+    ::kill(victim, SIGKILL);
+    const int status = support::finish(victim);
+    CHECK(status == 128 + SIGKILL);
+    ++killed;
+    victim = support::start([&work, seed] { return work(seed); });
+    ++seed;
+  }
+  for (const pid_t process : processes) {
+    CHECK(support::finish(process) == support::passed);
+  }
+  MESSAGE("killed ", killed, " processes");
+  for (const auto& node : nodes) {
+    CHECK(value(node, "buffers") == 0);
+    CHECK(value(node, "allocated") == 0);
+  }
+  CHECK(support::leaked_since(before) == "");
+}
+
+TEST_CASE("a hundred load and unload cycles, then kmemleak finds nothing" *
+          doctest::skip(!guest::has_own_modules() || !guest::is("debug"))) {
+  for (int cycle = 0; cycle < 100; ++cycle) {
+    REQUIRE(remove_module("simple_allocator_carveout"));
+    REQUIRE(remove_module("simple_allocator_cma"));
+    REQUIRE(remove_module("simple_allocator"));
+    REQUIRE(modprobe("insmod " + module("simple_allocator")) == 0);
+    REQUIRE(modprobe("insmod " + module("simple_allocator_cma")) == 0);
+    REQUIRE(load_carveout(test_region));
+    if (cycle % 10 == 0) {
+      allocate(open_node("cma0").get(), 4 * page);
+      allocate(open_node("carveout0").get(), 4 * page);
+    }
+  }
+  std::this_thread::sleep_for(6s); // what was just freed is not looked at
+  for (int scan = 0; scan < 2; ++scan) {
+    std::ofstream("/sys/kernel/debug/kmemleak") << "scan" << std::flush;
+  }
+  CHECK(support::read_file("/sys/kernel/debug/kmemleak") == "");
+}
