@@ -8,6 +8,7 @@
  * the kernel has no address by which it could maintain a cache over it.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
 #include <linux/highmem.h>
@@ -25,6 +26,7 @@ struct sa_attachment {
 	struct list_head node;
 	struct device *dev;
 	struct sg_table table;
+	dma_addr_t address;
 	enum dma_data_direction direction;
 	bool mapped;
 };
@@ -70,16 +72,45 @@ static void sa_detach(struct dma_buf *dmabuf,
 }
 
 /* Memory without pages: an address for the device, and nothing to sync. */
-static int sa_map_resource(struct sa_buffer *buffer, struct sa_attachment *a,
-			   enum dma_data_direction direction)
+static dma_addr_t sa_map_resource(struct sa_buffer *buffer, struct device *dev,
+				  enum dma_data_direction direction)
+{
+	phys_addr_t phys = buffer->memory.phys;
+	dma_addr_t address;
+
+	address = dma_map_resource(dev, phys, buffer->memory.size, direction,
+				   0);
+	/*
+	 * It takes the range for another device's registers. To a device that
+	 * sees memory at an offset it would give the wrong address.
+	 */
+	if (!dma_mapping_error(dev, address) && dev->dma_range_map &&
+	    address == phys && phys_to_dma(dev, phys) != address) {
+		dma_unmap_resource(dev, address, buffer->memory.size, direction,
+				   0);
+		address = DMA_MAPPING_ERROR;
+	}
+	return address;
+}
+
+/*
+ * One run of memory is one address. The table is for the importer alone: it may
+ * be scrambled while it is out (CONFIG_DMABUF_DEBUG).
+ */
+static int sa_map_address(struct sa_buffer *buffer, struct sa_attachment *a,
+			  enum dma_data_direction direction)
 {
 	struct scatterlist *sg = a->table.sgl;
 	dma_addr_t address;
 
-	address = dma_map_resource(a->dev, buffer->memory.phys,
-				   buffer->memory.size, direction, 0);
+	if (buffer->memory.page)
+		address = dma_map_page(a->dev, buffer->memory.page, 0,
+				       buffer->memory.size, direction);
+	else
+		address = sa_map_resource(buffer, a->dev, direction);
 	if (dma_mapping_error(a->dev, address))
 		return -ENOMEM;
+	a->address = address;
 	sg->length = buffer->memory.size;
 	sg_dma_address(sg) = address;
 	sg_dma_len(sg) = buffer->memory.size;
@@ -94,10 +125,7 @@ static struct sg_table *sa_map(struct dma_buf_attachment *attachment,
 	struct sa_attachment *a = attachment->priv;
 	int ret;
 
-	if (buffer->memory.page)
-		ret = dma_map_sgtable(a->dev, &a->table, direction, 0);
-	else
-		ret = sa_map_resource(buffer, a, direction);
+	ret = sa_map_address(buffer, a, direction);
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -119,10 +147,11 @@ static void sa_unmap(struct dma_buf_attachment *attachment,
 	mutex_unlock(&buffer->lock);
 
 	if (buffer->memory.page)
-		dma_unmap_sgtable(a->dev, table, direction, 0);
+		dma_unmap_page(a->dev, a->address, buffer->memory.size,
+			       direction);
 	else
-		dma_unmap_resource(a->dev, sg_dma_address(table->sgl),
-				   buffer->memory.size, direction, 0);
+		dma_unmap_resource(a->dev, a->address, buffer->memory.size,
+				   direction, 0);
 }
 
 static int sa_begin_cpu_access(struct dma_buf *dmabuf,
@@ -139,7 +168,9 @@ static int sa_begin_cpu_access(struct dma_buf *dmabuf,
 					     buffer->memory.size);
 	list_for_each_entry(a, &buffer->attachments, node)
 		if (a->mapped)
-			dma_sync_sgtable_for_cpu(a->dev, &a->table, direction);
+			dma_sync_single_for_cpu(a->dev, a->address,
+						buffer->memory.size,
+						a->direction);
 	mutex_unlock(&buffer->lock);
 	return 0;
 }
@@ -157,8 +188,9 @@ static int sa_end_cpu_access(struct dma_buf *dmabuf,
 		flush_kernel_vmap_range(buffer->vaddr, buffer->memory.size);
 	list_for_each_entry(a, &buffer->attachments, node)
 		if (a->mapped)
-			dma_sync_sgtable_for_device(a->dev, &a->table,
-						    direction);
+			dma_sync_single_for_device(a->dev, a->address,
+						   buffer->memory.size,
+						   a->direction);
 	mutex_unlock(&buffer->lock);
 	return 0;
 }
@@ -272,12 +304,18 @@ struct dma_buf *sa_buffer_create(struct sa_region *region,
 	struct dma_buf *dmabuf;
 	int ret;
 
-	if (length > SIZE_MAX - PAGE_SIZE || (sa->size && length > sa->size))
+	/* One entry of a scatterlist, whose length has 32 bits. */
+	if (length > (u64)UINT_MAX + 1 - PAGE_SIZE ||
+	    (sa->size && length > sa->size))
 		return ERR_PTR(-ENOMEM);
+	if (!try_module_get(sa->owner))
+		return ERR_PTR(-ENODEV);
 
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
-	if (!buffer)
-		return ERR_PTR(-ENOMEM);
+	if (!buffer) {
+		ret = -ENOMEM;
+		goto put_module;
+	}
 	mutex_init(&buffer->lock);
 	INIT_LIST_HEAD(&buffer->attachments);
 	buffer->sa = sa;
@@ -307,6 +345,7 @@ struct dma_buf *sa_buffer_create(struct sa_region *region,
 	mutex_lock(&region->lock);
 	list_add_tail(&buffer->node, &region->buffers);
 	mutex_unlock(&region->lock);
+	module_put(sa->owner); /* the dma-buf has one of its own */
 	return dmabuf;
 
 free_memory:
@@ -316,5 +355,7 @@ uncharge:
 free_buffer:
 	mutex_destroy(&buffer->lock);
 	kfree(buffer);
+put_module:
+	module_put(sa->owner);
 	return ERR_PTR(ret);
 }

@@ -122,7 +122,7 @@ static int sa_carveout_add(u64 start, u64 length, const char *label)
 	if (region_count == SA_CARVEOUT_MAX)
 		return -ENOSPC;
 	if (!start || !length || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(length) ||
-	    start + length < start) {
+	    start + length - 1 < start || start + length - 1 > ULONG_MAX) {
 		pr_err("base %#llx and size %#llx must be multiples of the page size and not 0\n",
 		       start, length);
 		return -EINVAL;
@@ -167,9 +167,6 @@ static int sa_carveout_add(u64 start, u64 length, const char *label)
 	carveout->sa.allocate = sa_carveout_allocate;
 	carveout->sa.free = sa_carveout_free;
 	carveout->sa.largest_free = sa_carveout_largest_free;
-	ret = simple_allocator_register(&carveout->sa);
-	if (ret)
-		goto destroy;
 	regions[region_count++] = carveout;
 	return 0;
 
@@ -183,7 +180,8 @@ static void sa_carveout_remove_all(void)
 	while (region_count) {
 		struct sa_carveout *carveout = regions[--region_count];
 
-		simple_allocator_unregister(&carveout->sa);
+		if (carveout->sa.region)
+			simple_allocator_unregister(&carveout->sa);
 		sa_carveout_destroy(carveout);
 	}
 }
@@ -237,6 +235,14 @@ static int __init sa_carveout_init(void)
 	if (!ret && !region_count) {
 		pr_err("no region: give base= and size=, or a device-tree node\n");
 		ret = -ENODEV;
+	}
+	/* Nothing is public before everything is known to be right. */
+	for (i = 0; !ret && i < region_count; i++)
+		ret = simple_allocator_register(&regions[i]->sa);
+	if (ret && region_count && regions[0]->sa.region) {
+		/* Others may have buffers of those that are public. */
+		pr_warn("a region was left out: %d\n", ret);
+		ret = 0;
 	}
 	if (ret)
 		sa_carveout_remove_all();

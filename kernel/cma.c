@@ -48,8 +48,8 @@ static int sa_cma_allocate(struct simple_allocator *sa,
 	dma_addr_t address;
 	struct page *page;
 
-	page = dma_alloc_pages(dev, memory->size, &address, DMA_BIDIRECTIONAL,
-			       GFP_KERNEL | __GFP_NOWARN);
+	page = dma_alloc_pages(dev, memory->size, &address, DMA_TO_DEVICE,
+			       GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 	if (!page)
 		return -ENOMEM;
 	memory->page = page;
@@ -58,7 +58,7 @@ static int sa_cma_allocate(struct simple_allocator *sa,
 	if (cma->end && (memory->phys < cma->base ||
 			 memory->phys + memory->size > cma->end)) {
 		dma_free_pages(dev, memory->size, page, address,
-			       DMA_BIDIRECTIONAL);
+			       DMA_TO_DEVICE);
 		return -ENOMEM;
 	}
 	return 0;
@@ -67,7 +67,7 @@ static int sa_cma_allocate(struct simple_allocator *sa,
 static void sa_cma_free(struct simple_allocator *sa, struct sa_memory *memory)
 {
 	dma_free_pages(&to_cma(sa)->pdev->dev, memory->size, memory->page,
-		       (uintptr_t)memory->private, DMA_BIDIRECTIONAL);
+		       (uintptr_t)memory->private, DMA_TO_DEVICE);
 }
 
 static void sa_cma_remove(struct sa_cma *cma)
@@ -205,8 +205,11 @@ static int __init sa_cma_init(void)
 			break;
 		}
 	}
-	if (ret)
-		sa_cma_remove_all();
+	if (ret && region_count) {
+		/* Others may have buffers of those that are there already. */
+		pr_warn("a region was left out: %d\n", ret);
+		ret = 0;
+	}
 	return ret;
 }
 

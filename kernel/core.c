@@ -183,6 +183,10 @@ int simple_allocator_register(struct simple_allocator *sa)
 	if (!ret)
 		ret = cdev_device_add(&region->cdev, &region->dev);
 	if (ret) {
+		/* The node may have been open for a moment. */
+		down_write(&region->gate);
+		region->sa = NULL;
+		up_write(&region->gate);
 		sa->region = NULL;
 		put_device(&region->dev);
 		return ret;
@@ -197,8 +201,9 @@ EXPORT_SYMBOL_GPL(simple_allocator_register);
  * @sa: what was registered
  *
  * Waits for the requests that run. Later ones, through descriptors of the node
- * that are still open, get -ENODEV. Buffers hold the backend's module, so that a
- * backend that unregisters when it is unloaded has none left.
+ * that are still open, get -ENODEV. Buffers hold the backend's module: a backend
+ * that unregisters only when it is unloaded, and whose initialisation does not
+ * fail after it has registered a region, has none left.
  */
 void simple_allocator_unregister(struct simple_allocator *sa)
 {

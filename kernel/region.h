@@ -53,6 +53,7 @@ struct sa_user {
 	struct list_head node;
 	kuid_t uid;
 	u64 bytes;
+	u64 count;	/* charges; it lives as long as there is one */
 };
 
 /* Who holds a buffer, from its allocation to its release. */

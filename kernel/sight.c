@@ -29,7 +29,8 @@ static struct sa_user *sa_find_user(struct sa_region *region, kuid_t uid)
  * @region:	the region
  * @bytes:	how much
  *
- * Return: 0, -EDQUOT over the user's limit, -ENOMEM.
+ * Return: 0, -EDQUOT over the user's limit, -ENOMEM, also for more than can be
+ * counted.
  */
 int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes)
 {
@@ -42,9 +43,12 @@ int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes)
 
 	mutex_lock(&region->lock);
 	user = sa_find_user(region, current_uid());
-	if (region->max_bytes_per_user &&
-	    bytes > region->max_bytes_per_user - min(region->max_bytes_per_user,
-						     user ? user->bytes : 0)) {
+	if (bytes > U64_MAX - region->allocated) {
+		ret = -ENOMEM;
+	} else if (region->max_bytes_per_user &&
+		   bytes > region->max_bytes_per_user -
+			   min(region->max_bytes_per_user,
+			       user ? user->bytes : 0)) {
 		ret = -EDQUOT;
 	} else {
 		if (!user) {
@@ -54,6 +58,7 @@ int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes)
 			list_add(&user->node, &region->users);
 		}
 		user->bytes += bytes;
+		user->count++;
 		region->allocated += bytes;
 		region->count++;
 		get_device(&region->dev);
@@ -73,7 +78,7 @@ void sa_uncharge(struct sa_charge *charge)
 	region->allocated -= charge->bytes;
 	region->count--;
 	user->bytes -= charge->bytes;
-	if (user->bytes)
+	if (--user->count)
 		user = NULL;
 	else
 		list_del(&user->node);
