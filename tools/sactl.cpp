@@ -37,7 +37,8 @@ int run(const std::vector<std::string>& command) {
 }
 
 /// Hands a carveout over from /dev/mem to the kernel module: only while nobody holds a buffer in it.
-int load_carveout(const sa::CarveoutRegion& region, const std::string& module) {
+int load_carveout(sa::CarveoutRegion region, const std::string& module) {
+  region.device_memory = true; // only its lock is wanted
   const auto heap = sa::make_carveout(region);
   if (!heap->info().usable) {
     fmt::print(stderr, "sactl: {}\n", heap->info().reason);

@@ -28,8 +28,8 @@ struct CarveoutRegion {
 /// RAM, a range that a driver has claimed and a malformed region are refused (/proc/iomem).
 ///
 /// Processes of one machine share a region safely, also when one dies at any instant: who holds which pages is kept in
-/// kernel locks that end with their holder. They trust each other: a receiver could unlock the range. Device DMA that
-/// still runs after a crash is not stopped.
+/// kernel locks that end with their holder, in the machine's one /run/simple-allocator. They trust each other: a receiver could
+/// unlock the range. Device DMA that still runs after a crash is not stopped.
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API std::shared_ptr<Heap> make_carveout(const CarveoutRegion& region);
 

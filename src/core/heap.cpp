@@ -92,7 +92,10 @@ DmaBuf Heap::allocate(const AllocRequest& request, std::error_code& ec) noexcept
 
 DmaBuf Heap::accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name,
                     std::error_code& ec) noexcept {
-  return or_code(ec, [&] { return do_accept(std::move(handle), offset, size, name, ec); });
+  return or_code(ec, [&] {
+    detail::check_name(name, ec);
+    return ec ? DmaBuf{} : do_accept(std::move(handle), offset, size, name, ec);
+  });
 }
 
 DmaBuf Heap::do_accept(UniqueFd, std::uint64_t, std::size_t, std::string_view, std::error_code& ec) {
@@ -100,6 +103,11 @@ DmaBuf Heap::do_accept(UniqueFd, std::uint64_t, std::size_t, std::string_view, s
 }
 
 DmaBuf Heap::adopt(Memory memory, std::string_view name) {
+  std::error_code ec;
+  detail::check_name(name, ec);
+  if (ec) { // a heap that does not pass on what allocate() has checked
+    throw std::system_error(ec);
+  }
   // Points into this heap and keeps it alive: no copy of the name.
   std::shared_ptr<const std::string> heap(shared_from_this(), &info().name);
   DmaBuf dma_buf = Handover::make(std::move(memory), std::move(heap));
@@ -110,7 +118,7 @@ DmaBuf Heap::adopt(Memory memory, std::string_view name) {
 }
 
 std::size_t Heap::rounded_size(const AllocRequest& request) const noexcept {
-  return round_up(request.size, std::max(info().granularity, request.alignment));
+  return round_up(request.size, std::max({info().granularity, request.alignment, std::size_t{1}}));
 }
 
 DmaBuf Heap::refuse(std::error_code& ec, int error, const char* call) {

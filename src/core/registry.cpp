@@ -124,6 +124,17 @@ struct Registry::State {
     current.store(published.back().get(), std::memory_order_release);
   }
 
+  /// The same; when memory runs out, @p undo takes the change back.
+  template <typename Undo>
+  void publish_or(Undo&& undo) {
+    try {
+      publish();
+    } catch (...) {
+      undo();
+      throw;
+    }
+  }
+
   [[nodiscard]] const Snapshot& now() const noexcept { return *current.load(std::memory_order_acquire); }
 
   [[nodiscard]] std::string names() const {
@@ -178,8 +189,8 @@ void Registry::refresh(std::error_code& ec) noexcept {
       }
     }
     if (changed) {
-      state_->discovered = std::move(found);
-      state_->publish();
+      state_->discovered.swap(found);
+      state_->publish_or([&] { state_->discovered.swap(found); });
     }
   });
 }
@@ -202,7 +213,7 @@ void Registry::add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept {
       return;
     }
     state_->added.push_back(std::move(heap));
-    state_->publish();
+    state_->publish_or([&] { state_->added.pop_back(); });
   });
 }
 
@@ -232,8 +243,10 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
       fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
       return;
     }
-    state_->aliases.insert_or_assign(std::move(name), std::move(candidates));
-    state_->publish();
+    Aliases changed = state_->aliases;
+    changed.insert_or_assign(std::move(name), std::move(candidates));
+    state_->aliases.swap(changed);
+    state_->publish_or([&] { state_->aliases.swap(changed); });
   });
 }
 

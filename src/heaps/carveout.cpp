@@ -104,7 +104,9 @@ protected:
     memory.keep =
         std::shared_ptr<void>(nullptr, [heap = shared_from_this(), this, start = held.start](void*) { ranges_.forget(start); });
     memory.fd = std::move(held.handle);
-    if (!map(device, held.start, size, memory, ec)) {
+    // Once more, now that nobody else can take the range: a driver may have claimed it in between.
+    open(ec);
+    if (ec || !map(device, held.start, size, memory, ec)) {
       return {};
     }
     if (maps_cached) {

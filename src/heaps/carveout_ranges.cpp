@@ -38,7 +38,10 @@ CarveoutRanges::CarveoutRanges(std::filesystem::path lock_file, std::uint64_t ba
 }
 
 CarveoutRanges::~CarveoutRanges() {
-  delete index_.load();
+  Index* const mine = index_.load();
+  if (mine->generation == fork_generation()) { // a parent's, in its forked child, may be in the middle of a change
+    delete mine;
+  }
 }
 
 /// This process's index. A forked child starts with an empty one; its parent's, whose lock another thread may have held
@@ -114,9 +117,12 @@ HeldRange CarveoutRanges::allocate(std::uint64_t size, std::uint64_t alignment, 
 }
 
 void CarveoutRanges::forget(std::uint64_t start) noexcept {
-  Index& index = this->index();
-  const std::lock_guard lock(index.lock);
-  index.taken.erase(start);
+  Index* const mine = index_.load(std::memory_order_acquire);
+  if (mine->generation != fork_generation()) {
+    return; // a forked child that has no index yet has nothing to forget
+  }
+  const std::lock_guard lock(mine->lock);
+  mine->taken.erase(start);
 }
 
 UniqueFd CarveoutRanges::open_lock_file(std::error_code& ec) const {

@@ -52,7 +52,8 @@ public:
     info_.granularity = page_size();
     // 0 where the kernel does not tell the region's size.
     const std::uint64_t size = read_number(std::filesystem::path(device_class) / node / "size").value_or(0);
-    info_.max_size = size != 0 ? size : meminfo("CmaTotal").value_or(total_memory());
+    const std::uint64_t cma = meminfo("CmaTotal").value_or(0);
+    info_.max_size = size != 0 ? size : cma != 0 ? cma : total_memory();
     info_.reason = why_unusable(info_.node, R_OK | W_OK, absent);
     info_.usable = info_.reason.empty();
   }

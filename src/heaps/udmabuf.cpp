@@ -22,6 +22,14 @@ namespace {
 /// The memfd behind a buffer is named so: lists of memory can tell that it is not memory of its own.
 constexpr std::string_view memfd_prefix = "sa-udmabuf:";
 
+constexpr const char* size_limit_mb = "/sys/module/udmabuf/parameters/size_limit_mb";
+
+/// Bytes a buffer may have; no limit where the module does not tell.
+std::uint64_t size_limit() {
+  const auto mebibytes = read_number(size_limit_mb);
+  return mebibytes ? *mebibytes << 20 : UINT64_MAX;
+}
+
 class UdmabufHeap final : public Heap {
 public:
   UdmabufHeap() : node_("/dev/udmabuf", O_RDWR) {
@@ -30,10 +38,7 @@ public:
     info_.node = node_.path();
     info_.traits = Trait::DmaBuf | Trait::Cached | Trait::Zeroed;
     info_.granularity = page_size();
-    info_.max_size = total_memory();
-    if (const auto limit = read_number("/sys/module/udmabuf/parameters/size_limit_mb")) {
-      info_.max_size = std::min<std::uint64_t>(info_.max_size, *limit << 20);
-    }
+    info_.max_size = std::min<std::uint64_t>(total_memory(), size_limit());
     info_.reason =
         why_unusable(node_.path(), R_OK | W_OK, "load the module (modprobe udmabuf), or build the kernel with CONFIG_UDMABUF");
     info_.usable = info_.reason.empty();
@@ -49,6 +54,15 @@ protected:
     }
     Memory memory;
     memory.size = rounded_size(request);
+    // The limit of now: the module may have come, or its limit changed, since info_ was written. The kernel would answer
+    // EINVAL, which is not what this is.
+    const std::uint64_t limit = size_limit();
+    if (memory.size > limit) {
+      return refuse(ec, ENOMEM, [&] {
+        return fmt::format("{} is more than the {} that udmabuf allows; raise {}", bytes_text(memory.size), bytes_text(limit),
+                           size_limit_mb);
+      });
+    }
     memory.traits = info_.traits;
     char name[memfd_prefix.size() + max_name_length + 1] = {};
     memfd_prefix.copy(name, memfd_prefix.size());
