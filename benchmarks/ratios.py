@@ -24,3 +24,7 @@ for name, values in sorted(times.items()):
         pairs = [mine / theirs for mine, theirs in zip(values, raw)]
         row += f" {statistics.median(values) / statistics.median(raw):>7.3f} {spread(pairs):>15}"
     print(row)
+
+small, huge = (times.get(f"memfd:{pages} 1080p first write/sa") for pages in ("4k", "huge"))
+if small and huge:
+    print(f"\nfirst write of a fresh 1080p frame, memfd:huge over memfd:4k: {statistics.median(huge) / statistics.median(small):.3f}")
