@@ -23,6 +23,7 @@ int heaps() {
 /// Runs a program and waits: its exit status, or 1 when it cannot be run.
 int run(const std::vector<std::string>& command) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const auto& word : command) {
     arguments.push_back(const_cast<char*>(word.c_str()));
   }
