@@ -2,6 +2,7 @@
 #include <sa/registry.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -14,17 +15,34 @@
 #include "core/heap_name.hpp"
 #include "core/log.hpp"
 #include "core/system_facts.hpp"
+#include "core/thread_index.hpp"
 
 namespace sa::inline v0 {
 namespace {
 
 using detail::fail;
+using detail::thread_index;
 using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
 using Heaps = std::vector<std::shared_ptr<Heap>>;
 
+/// One heap, held by several counters: threads that copy different ones do not write to the same cache line.
+class Holders {
+public:
+  explicit Holders(const std::shared_ptr<Heap>& heap) {
+    for (auto& holder : holders_) { // each the owner of a reference of its own
+      holder = std::shared_ptr<Heap>(std::make_shared<std::shared_ptr<Heap>>(heap), heap.get());
+    }
+  }
+  [[nodiscard]] const std::shared_ptr<Heap>& mine() const noexcept { return holders_[thread_index() % holders_.size()]; }
+  [[nodiscard]] Heap& heap() const noexcept { return *holders_.front(); }
+
+private:
+  std::array<std::shared_ptr<Heap>, 16> holders_;
+};
+
 struct Entry {
   std::string name; ///< beside the heap: a search touches nothing else
-  std::shared_ptr<Heap> heap;
+  std::unique_ptr<const Holders> heap;
 };
 
 /// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
@@ -32,14 +50,14 @@ struct Snapshot {
   std::vector<Entry> entries; ///< heaps, then aliases
   std::size_t heaps = 0;      ///< how many of them are heaps
 
-  [[nodiscard]] const std::shared_ptr<Heap>* find(std::string_view name) const noexcept {
+  [[nodiscard]] const Holders* find(std::string_view name) const noexcept {
     if (name.empty()) {
       return nullptr;
     }
     for (const Entry& entry : entries) {
       // Names differ most at their end: one byte there spares nearly every comparison.
       if (entry.name.size() == name.size() && entry.name.back() == name.back() && entry.name == name) {
-        return &entry.heap;
+        return entry.heap.get();
       }
     }
     return nullptr;
@@ -113,12 +131,13 @@ struct Registry::State {
     auto snapshot = std::make_unique<Snapshot>();
     snapshot->heaps = heaps.size();
     for (const auto& heap : heaps) {
-      snapshot->entries.push_back({heap->info().name, heap});
+      snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
     }
     for (const auto& [name, candidates] : aliases) {
       std::vector<detail::Candidate> found;
       resolve(name, heaps, aliases, found);
-      snapshot->entries.push_back({name, std::make_shared<detail::AliasHeap>(name, std::move(found))});
+      snapshot->entries.push_back(
+          {name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
     }
     published.push_back(std::move(snapshot));
     current.store(published.back().get(), std::memory_order_release);
@@ -252,14 +271,14 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
   const auto* heap = state_->now().find(name);
-  return heap == nullptr ? nullptr : *heap;
+  return heap == nullptr ? nullptr : heap->mine();
 }
 
 std::vector<HeapInfo> Registry::heaps() const {
   std::vector<HeapInfo> infos;
   const Snapshot& now = state_->now();
   for (std::size_t i = 0; i < now.heaps; ++i) {
-    infos.push_back(now.entries[i].heap->info());
+    infos.push_back(now.entries[i].heap->heap().info());
   }
   return infos;
 }
@@ -272,7 +291,7 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
 
 DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
   if (const auto* found = state_->now().find(heap); found != nullptr) {
-    return (*found)->allocate(request, ec);
+    return found->heap().allocate(request, ec);
   }
   return detail::or_code(ec, [&] {
     if (detail::is_heap_name(heap)) {
