@@ -18,9 +18,6 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U // linux/memfd.h since 6.3
 #endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 // linux/mman.h since 5.14
-#endif
 
 namespace sa::inline v0::detail {
 namespace {
@@ -100,21 +97,6 @@ MemfdFacts secure_memfd(int fd, std::error_code& ec) {
   return {static_cast<std::size_t>(status.st_size),
           (flags & O_ACCMODE) == O_RDWR && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0,
           file_system.f_type == HUGETLBFS_MAGIC};
-}
-
-void populate(void* address, std::size_t length, std::error_code& ec) {
-  if (::madvise(address, length, MADV_POPULATE_WRITE) == 0) {
-    return;
-  }
-  if (errno != EINVAL) {
-    const int error = errno == EFAULT ? ENOMEM : errno; // EFAULT: a page could not be had (madvise(2))
-    fail(ec, error, "MADV_POPULATE_WRITE");
-    return;
-  }
-  auto* bytes = static_cast<volatile char*>(address);
-  for (std::size_t offset = 0; offset < length; offset += page_size()) {
-    bytes[offset] = 0;
-  }
 }
 
 } // namespace sa::inline v0::detail

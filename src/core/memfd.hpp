@@ -25,8 +25,4 @@ struct MemfdFacts {
 /// @p ec EINVAL for everything that is not such a memfd
 [[nodiscard]] MemfdFacts secure_memfd(int fd, std::error_code& ec);
 
-/// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14; touched by hand before that).
-/// The mapping must be fresh: it may be written with zeroes.
-void populate(void* address, std::size_t length, std::error_code& ec);
-
 } // namespace sa::inline v0::detail

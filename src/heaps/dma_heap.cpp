@@ -15,6 +15,7 @@
 #include "core/device_node.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
+#include "core/prefault.hpp"
 #include "core/system_call.hpp"
 #include "core/system_facts.hpp"
 
@@ -66,7 +67,7 @@ Traits traits_of(std::string_view node) {
 
 class DmaHeap final : public Heap {
 public:
-  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)) {
+  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)), maps_whole_(node == "system") {
     info_.name = "dma-heap:" + node;
     info_.backend = "dma-heap";
     info_.node = node_.path();
@@ -96,7 +97,9 @@ protected:
     memory.fd = UniqueFd{static_cast<int>(argument.fd)};
     memory.size = argument.len;
     memory.traits = info_.traits;
-    return adopt(std::move(memory), request.name);
+    // The system heap maps all pages at once, the CMA heap one at a time; what a vendor's does nobody knows.
+    DmaBuf buffer = adopt(std::move(memory), request.name);
+    return maps_whole_ ? std::move(buffer) : prefaulted(std::move(buffer), request, ec);
   }
 
 private:
@@ -114,6 +117,7 @@ private:
 
   DeviceNode node_;
   bool cma_;
+  bool maps_whole_;
   HeapInfo info_;
 };
 

@@ -12,6 +12,7 @@
 #include "core/device_node.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
+#include "core/prefault.hpp"
 #include "core/system_call.hpp"
 #include "core/system_facts.hpp"
 
@@ -91,7 +92,7 @@ protected:
     }
     memory.size = static_cast<std::size_t>(size);
     memory.traits = info_.traits;
-    return adopt(std::move(memory), request.name);
+    return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:

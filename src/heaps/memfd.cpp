@@ -11,6 +11,7 @@
 #include "core/backend.hpp"
 #include "core/failure.hpp"
 #include "core/memfd.hpp"
+#include "core/prefault.hpp"
 #include "core/system_facts.hpp"
 
 #ifndef MFD_HUGE_2MB
@@ -56,14 +57,7 @@ protected:
     if (ec) {
       return {};
     }
-    DmaBuf buffer = adopt(std::move(memory), request.name);
-    if ((request.flags & AllocFlag::Prefault) == AllocFlag::Prefault) {
-      const Mapping mapping = buffer.map(ec);
-      if (!ec) {
-        populate(mapping.bytes().data(), buffer.size(), ec);
-      }
-    }
-    return ec ? DmaBuf{} : std::move(buffer);
+    return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:
@@ -141,10 +135,7 @@ protected:
       ec.clear();
       advise_shmem(memory, name.text, ec);
     }
-    if (!ec && (request.flags & AllocFlag::Prefault) == AllocFlag::Prefault) {
-      populate(memory.mapping.bytes(), memory.size, ec);
-    }
-    return ec ? DmaBuf{} : adopt(std::move(memory), request.name);
+    return ec ? DmaBuf{} : prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:

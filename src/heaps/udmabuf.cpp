@@ -13,6 +13,7 @@
 #include "core/device_node.hpp"
 #include "core/failure.hpp"
 #include "core/memfd.hpp"
+#include "core/prefault.hpp"
 #include "core/system_call.hpp"
 #include "core/system_facts.hpp"
 

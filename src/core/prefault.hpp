@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+/// @file prefault.hpp
+/// AllocFlag::Prefault: the page faults of a buffer taken at once, by the allocation.
+#pragma once
+
+#include <cstddef>
+#include <system_error>
+
+#include <sa/heap.hpp>
+
+namespace sa::inline v0::detail {
+
+/// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14). Kernels before that, and mappings
+/// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page.
+/// The mapping must be fresh: it may be written with zeroes.
+void populate(void* address, std::size_t length, std::error_code& ec);
+
+/// @p fresh, mapped and populated if @p request wants it so; empty on failure.
+[[nodiscard]] DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec);
+
+} // namespace sa::inline v0::detail
