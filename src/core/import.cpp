@@ -14,6 +14,9 @@
 namespace sa::inline v0 {
 namespace detail {
 
+namespace {
+
+/// A dma-buf is known by its file system.
 bool is_dma_buf(int fd, std::error_code& ec) {
   struct statfs file_system {};
   if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
@@ -24,8 +27,12 @@ bool is_dma_buf(int fd, std::error_code& ec) {
   return file_system.f_type == DMA_BUF_MAGIC;
 }
 
+} // namespace
+
 DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec) {
-  const bool dma_buf = is_dma_buf(fd.get(), ec);
+  // Only memory files have seals (fcntl(2)): asked first, it spares them the question that is the dearest for them.
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  const bool dma_buf = seals < 0 && is_dma_buf(fd.get(), ec);
   if (ec) {
     return {};
   }
@@ -43,7 +50,7 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
     memory.traits = Trait::DmaBuf;
     writable = (::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR;
   } else {
-    const MemfdFacts facts = secure_memfd(fd.get(), ec);
+    const MemfdFacts facts = secure_memfd(fd.get(), seals, ec);
     if (ec) {
       return {};
     }

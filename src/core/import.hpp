@@ -11,9 +11,6 @@
 
 namespace sa::inline v0::detail {
 
-/// Whether @p fd is a dma-buf, by its file system.
-[[nodiscard]] bool is_dma_buf(int fd, std::error_code& ec);
-
 /// DmaBuf::import() with the name of the heap it came from.
 [[nodiscard]] DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec);
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <vector>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -39,8 +38,8 @@ struct Header {
   Kind kind;
   std::uint64_t size;   // bytes
   std::uint64_t offset; // bytes; where in what the descriptor stands for the buffer begins
-  std::string heap;
-  std::string name;
+  std::string_view heap; // points into the message
+  std::string_view name; // the same
 };
 
 class Writer {
@@ -72,8 +71,8 @@ public:
     }
     return value;
   }
-  std::string text(std::size_t width) {
-    std::string value(reinterpret_cast<const char*>(at_), width);
+  std::string_view text(std::size_t width) {
+    const std::string_view value(reinterpret_cast<const char*>(at_), width);
     at_ += width;
     return value.substr(0, value.find('\0')); // one without a zero is as long as its field, and refused
   }
@@ -114,25 +113,32 @@ void check(const Header& header, std::error_code& ec) {
   }
 }
 
-/// Every descriptor that came with a message; they are closed when nobody takes them.
-std::vector<UniqueFd> descriptors(msghdr& message) {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-    if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS) {
-      for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
-        int fd = -1;
-        std::memcpy(&fd, reinterpret_cast<unsigned char*>(control) + at, sizeof fd);
-        fds.emplace_back(fd);
+/// The descriptors that came with a message: one is kept, the others are closed.
+class Descriptors {
+public:
+  void take(msghdr& message) {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
+      if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS) {
+        for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
+          int fd = -1;
+          std::memcpy(&fd, reinterpret_cast<unsigned char*>(control) + at, sizeof fd);
+          last_.reset(fd);
+          ++count_;
+        }
       }
     }
   }
-  return fds;
-}
+  [[nodiscard]] unsigned count() const noexcept { return count_; }
+  [[nodiscard]] UniqueFd last() noexcept { return std::move(last_); }
+
+private:
+  UniqueFd last_;
+  unsigned count_ = 0;
+};
 
 /// Reads one message. All or nothing: what is refused has been consumed and its descriptors are closed.
 UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
-  std::vector<UniqueFd> fds;
-  fds.reserve(4); // so that what arrives is owned at once
+  Descriptors fds;
   int flags = 0;
   std::size_t filled = 0;
   while (filled < bytes.size()) {
@@ -154,9 +160,7 @@ UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
       }
       return {};
     }
-    for (auto& fd : descriptors(message)) {
-      fds.push_back(std::move(fd));
-    }
+    fds.take(message);
     flags |= message.msg_flags;
     if (got == 0) {
       if (filled == 0) {
@@ -179,10 +183,10 @@ UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
     refuse(ec, EBADMSG, "the message is too long");
   } else if ((flags & MSG_CTRUNC) != 0) {
     refuse(ec, EBADMSG, "descriptors were cut off: more than one was sent, or this process may open no more (ulimit -n)");
-  } else if (fds.size() != 1) {
-    refuse(ec, EBADMSG, fds.empty() ? "the message has no descriptor" : "the message has more than one descriptor");
+  } else if (fds.count() != 1) {
+    refuse(ec, EBADMSG, fds.count() == 0 ? "the message has no descriptor" : "the message has more than one descriptor");
   } else {
-    return std::move(fds.front());
+    return fds.last();
   }
   return {};
 }

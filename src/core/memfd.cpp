@@ -64,33 +64,32 @@ UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::err
   return fd;
 }
 
-MemfdFacts secure_memfd(int fd, std::error_code& ec) {
-  struct statfs file_system {};
-  struct stat status {};
-  if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0 || ::fstat(fd, &status) < 0) {
-    const int error = errno;
-    fail(ec, error, "fstatfs");
-    return {};
-  }
-  int seals = ::fcntl(fd, F_GET_SEALS);
+MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
   if (seals < 0) {
     not_a_memfd(ec, "the descriptor is neither a dma-buf nor a memory file");
     return {};
   }
-  if ((seals & F_SEAL_SHRINK) == 0) {
-    // A plain tmpfs file answers F_GET_SEALS too, with F_SEAL_SEAL alone: it can never be made safe.
-    if ((seals & F_SEAL_SEAL) != 0 || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
-      not_a_memfd(ec, "the memory file can be truncated by others and cannot be sealed against it");
-      return {};
-    }
-    if (::fstat(fd, &status) < 0) { // its size is certain only from here on
-      ec = from_errno(errno);
-      return {};
-    }
-    seals |= F_SEAL_SHRINK;
+  // A plain tmpfs file answers F_GET_SEALS too, with F_SEAL_SEAL alone: it can never be made safe.
+  if ((seals & F_SEAL_SHRINK) == 0 && ((seals & F_SEAL_SEAL) != 0 || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)) {
+    not_a_memfd(ec, "the memory file can be truncated by others and cannot be sealed against it");
+    return {};
+  }
+  struct stat status {};
+  if (::fstat(fd, &status) < 0) { // its size is certain only from here on
+    const int error = errno;
+    fail(ec, error, "fstat");
+    return {};
   }
   if (status.st_size <= 0) {
     not_a_memfd(ec, "the memory file is empty");
+    return {};
+  }
+  // hugetlbfs tells its page as the block, and shmem may tell one too: only then is the file system asked.
+  struct statfs file_system {};
+  if (static_cast<std::size_t>(status.st_blksize) > page_size() &&
+      uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
+    const int error = errno;
+    fail(ec, error, "fstatfs");
     return {};
   }
   const int flags = ::fcntl(fd, F_GETFL);
