@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <string>
 
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
@@ -126,51 +125,6 @@ void first_write_dma_heap_raw(benchmark::State& state, std::size_t size) {
   }
 }
 
-/// A heap that does nothing.
-class NullHeap final : public sa::Heap {
-public:
-  explicit NullHeap(std::string name) {
-    info_.name = std::move(name);
-    info_.granularity = page;
-    info_.max_size = std::size_t{1} << 40;
-  }
-  [[nodiscard]] const sa::HeapInfo& info() const noexcept override { return info_; }
-
-protected:
-  sa::DmaBuf do_allocate(const sa::AllocRequest&, std::error_code&) override { return {}; }
-
-private:
-  sa::HeapInfo info_;
-};
-
-/// Eight such heaps; made once, and never destroyed.
-sa::Registry& null_registry() {
-  static sa::Registry* const registry = [] {
-    auto* made = new sa::Registry;
-    for (int i = 0; i < 8; ++i) {
-      made->add(std::make_shared<NullHeap>("null:n" + std::to_string(i)));
-    }
-    return made;
-  }();
-  return *registry;
-}
-
-void find_and_dispatch(benchmark::State& state) {
-  sa::Registry& registry = null_registry();
-  std::error_code ec;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(registry.find("null:n7")->allocate({.size = frame}, ec).size());
-  }
-}
-
-void allocate_by_name(benchmark::State& state) {
-  sa::Registry& registry = null_registry();
-  std::error_code ec;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(registry.allocate("null:n7", {.size = frame}, ec).size());
-  }
-}
-
 /// The pool of huge pages for as long as this program runs; root only.
 class HugePages {
 public:
@@ -192,6 +146,11 @@ private:
   int before_ = 0;
 };
 
+bool usable(const char* name) {
+  const auto heap = sa::Registry::system().find(name);
+  return heap != nullptr && heap->info().usable;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -203,16 +162,18 @@ int main(int argc, char** argv) {
   RegisterBenchmark("memfd:4k 1080p first write/raw", first_write_memfd_raw, frame);
   if (HugePages::available() >= 4) {
     RegisterBenchmark("memfd:huge 1080p first write/sa", first_write_sa, "memfd:huge", frame);
+    if (!usable("dma-heap:system") && !usable("udmabuf:4k")) { // else `system` is one of them
+      RegisterBenchmark("system 1080p first write/sa", first_write_sa, "system", frame);
+      RegisterBenchmark("system 1080p first write/raw", first_write_hugetlb_raw, frame);
+    }
     RegisterBenchmark("memfd:huge 1080p first write/raw", first_write_hugetlb_raw, frame);
   }
-  if (const auto heap = sa::Registry::system().find("dma-heap:system"); heap != nullptr && heap->info().usable) {
+  if (usable("dma-heap:system")) {
     RegisterBenchmark("dma-heap:system allocate+free 4 KiB/sa", allocate_sa, "dma-heap:system", page);
     RegisterBenchmark("dma-heap:system allocate+free 4 KiB/raw", allocate_dma_heap_raw, page);
     RegisterBenchmark("dma-heap:system 1080p first write/sa", first_write_sa, "dma-heap:system", frame);
     RegisterBenchmark("dma-heap:system 1080p first write/raw", first_write_dma_heap_raw, frame);
   }
-  RegisterBenchmark("find+dispatch to a heap that does nothing", find_and_dispatch);
-  RegisterBenchmark("allocate by name from a heap that does nothing", allocate_by_name);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;
