@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support/counters.hpp"
@@ -96,20 +97,22 @@ Listed listed(const std::string& node, int fd) {
   return {};
 }
 
-int modprobe(const std::string& command) {
-  return std::system(command.c_str());
-}
-
 std::string module(const char* name) {
   return std::string(std::getenv("SA_VM_OWN_MODULES")) + "/" + name + ".ko";
 }
 
+// By the system calls themselves: a program for each would take most of the time of a hundred cycles.
 bool remove_module(const char* name) {
-  return modprobe(std::string("rmmod ") + name + " 2>/dev/null") == 0;
+  return ::syscall(SYS_delete_module, name, O_NONBLOCK) == 0;
+}
+
+bool load_module(const char* name, const std::string& parameters = "") {
+  const sa::UniqueFd file{::open(module(name).c_str(), O_RDONLY | O_CLOEXEC)};
+  return ::syscall(SYS_finit_module, file.get(), parameters.c_str(), 0) == 0;
 }
 
 bool load_carveout(const std::string& parameters) {
-  return modprobe("insmod " + module("simple_allocator_carveout") + " " + parameters + " 2>/dev/null") == 0;
+  return load_module("simple_allocator_carveout", parameters);
 }
 
 /// How long scripts/test --soak wants the soak to be; 0 for the usual length.
@@ -331,11 +334,11 @@ MODULES_TEST("the load helper refuses while a buffer lives in the range, and han
                              " load-carveout test 0x30000000 64M --module " + module("simple_allocator_carveout") +
                              " 2>/tmp/said";
   sa::DmaBuf live = through_mem->allocate({.size = page});
-  CHECK(modprobe(helper) != 0);
+  CHECK(std::system(helper.c_str()) != 0);
   CHECK(support::read_file("/tmp/said").find("buffers live in carveout:test") != std::string::npos);
   CHECK(::access("/dev/carveout0", F_OK) == -1);
   live.reset();
-  CHECK(modprobe(helper) == 0);
+  CHECK(std::system(helper.c_str()) == 0);
   CHECK(value("carveout0", "size") == 64 << 20);
   std::error_code ec;
   CHECK_FALSE(through_mem->allocate({.size = page}, ec));
@@ -481,8 +484,8 @@ TEST_CASE("a hundred load and unload cycles, then kmemleak finds nothing" *
     REQUIRE(remove_module("simple_allocator_carveout"));
     REQUIRE(remove_module("simple_allocator_cma"));
     REQUIRE(remove_module("simple_allocator"));
-    REQUIRE(modprobe("insmod " + module("simple_allocator")) == 0);
-    REQUIRE(modprobe("insmod " + module("simple_allocator_cma")) == 0);
+    REQUIRE(load_module("simple_allocator"));
+    REQUIRE(load_module("simple_allocator_cma"));
     REQUIRE(load_carveout(test_region));
     if (cycle % 10 == 0) {
       allocate(open_node("cma0").get(), 4 * page);
