@@ -11,7 +11,8 @@
 namespace sa::inline v0::detail {
 
 /// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14). Kernels before that, and mappings
-/// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page.
+/// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page. Those that are made whole at
+/// once too: where the processor does not set a page's dirty bit itself (arm64 before v8.1), the first write still faults.
 /// The mapping must be fresh: it may be written with zeroes.
 void populate(void* address, std::size_t length, std::error_code& ec);
 

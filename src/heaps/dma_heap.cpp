@@ -67,7 +67,7 @@ Traits traits_of(std::string_view node) {
 
 class DmaHeap final : public Heap {
 public:
-  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)), maps_whole_(node == "system") {
+  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)) {
     info_.name = "dma-heap:" + node;
     info_.backend = "dma-heap";
     info_.node = node_.path();
@@ -97,9 +97,7 @@ protected:
     memory.fd = UniqueFd{static_cast<int>(argument.fd)};
     memory.size = argument.len;
     memory.traits = info_.traits;
-    // The system heap maps all pages at once, the CMA heap one at a time; what a vendor's does nobody knows.
-    DmaBuf buffer = adopt(std::move(memory), request.name);
-    return maps_whole_ ? std::move(buffer) : prefaulted(std::move(buffer), request, ec);
+    return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:
@@ -117,7 +115,6 @@ private:
 
   DeviceNode node_;
   bool cma_;
-  bool maps_whole_;
   HeapInfo info_;
 };
 

@@ -15,6 +15,7 @@
 #include "core/device_node.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
+#include "core/prefault.hpp"
 #include "core/system_call.hpp"
 #include "core/system_facts.hpp"
 
@@ -80,7 +81,7 @@ protected:
     memory.fd = UniqueFd{argument.fd};
     memory.size = argument.length;
     memory.traits = info_.traits;
-    return adopt(std::move(memory), request.name);
+    return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:
