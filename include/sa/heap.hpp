@@ -77,6 +77,9 @@ struct Memory {
   std::size_t size = 0;                       ///< bytes, as large as fd
   std::optional<std::uint64_t> phys_addr{};   ///< bytes, with Trait::PhysAddr
   MappedRange mapping{};                      ///< already mapped; empty: mapped when first asked for; destroyed first
+  /// Descriptor::Handle without fd: makes what a peer gets when the buffer is first sent, and returns it each time, owned by
+  /// what keep points to. Called with keep.get(), by any thread. On failure sets @p ec.
+  int (*handle)(void* keep, std::error_code& ec) = nullptr;
 };
 
 /// A source of buffers. Always held by std::shared_ptr: a buffer keeps its heap alive.

@@ -247,6 +247,10 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
       return;
     }
     const Memory& memory = buffer->memory();
+    const int fd = memory.handle != nullptr ? memory.handle(memory.keep.get(), ec) : memory.fd.get();
+    if (ec) {
+      return;
+    }
     Bytes bytes{};
     Writer writer(bytes);
     writer.number(magic);
@@ -268,7 +272,6 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = memory.fd.get();
     std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
     // A Unix socket takes a message of this size whole or not at all, also a stream: one socket buffer holds it.
     const ssize_t sent = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });

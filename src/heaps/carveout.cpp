@@ -2,9 +2,12 @@
 /// `carveout:<name>`: a reserved physical range through /dev/mem (mem(4)).
 #include <sa/carveout.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -94,19 +97,36 @@ protected:
     }
     const std::size_t size = rounded_size(request);
     HeldRange held = ranges_.allocate(size, std::max<std::uint64_t>(request.alignment, page_size()), ec);
-    if (ec) {
-      return refuse(ec, ec.value(), [&] {
+    if (ec == std::errc::not_enough_memory) {
+      std::error_code claimed; // whoever loads the module for the region takes all of it first
+      check_unclaimed(claimed);
+      if (claimed) {
+        ec = claimed;
+        return {};
+      }
+      return refuse(ec, ENOMEM, [&] {
         return fmt::format("no free {} in one piece of the region's {}; free buffers, here or in other processes",
                            bytes_text(size), bytes_text(region_.size));
       });
     }
+    if (ec) {
+      return {};
+    }
+    // Now that nobody else can take the range: a driver may have claimed the region. One that asks (sactl load-carveout)
+    // cannot as long as this process holds a lease in it, so a look after each lease is enough.
+    if (const std::uint64_t lease = held.lease(); lease > checked_lease_.load(std::memory_order_acquire)) {
+      check_unclaimed(ec);
+      if (ec) {
+        return {};
+      }
+      raise(checked_lease_, lease);
+    }
+    const std::uint64_t start = held.start();
     Memory memory;
-    memory.keep =
-        std::shared_ptr<void>(nullptr, [heap = shared_from_this(), this, start = held.start](void*) { ranges_.forget(start); });
-    memory.fd = std::move(held.handle);
-    // Once more, now that nobody else can take the range: a driver may have claimed it in between.
-    open(ec);
-    if (ec || !map(device, held.start, size, memory, ec)) {
+    auto keep = std::make_shared<Keep>(shared_from_this(), std::move(held));
+    memory.keep = keep;
+    memory.handle = [](void* kept, std::error_code& error) { return static_cast<Keep*>(kept)->range.handle(error); };
+    if (!map(device, start, size, memory, ec)) {
       return {};
     }
     if (maps_cached) {
@@ -125,6 +145,9 @@ protected:
       });
     }
     const int device = open(ec);
+    if (!ec) {
+      check_unclaimed(ec);
+    }
     if (ec) {
       return {};
     }
@@ -138,18 +161,34 @@ protected:
   }
 
 private:
-  /// /dev/mem, for a region that may be touched; asked anew each time, since a driver may have claimed the range.
+  /// What a buffer keeps: its range, and the heap whose it is.
+  struct Keep {
+    Keep(std::shared_ptr<Heap> kept_heap, HeldRange kept_range) : heap(std::move(kept_heap)), range(std::move(kept_range)) {}
+    std::shared_ptr<Heap> heap;
+    HeldRange range; // given back first
+  };
+
+  static void raise(std::atomic<std::uint64_t>& value, std::uint64_t to) noexcept {
+    std::uint64_t now = value.load(std::memory_order_relaxed);
+    while (now < to && !value.compare_exchange_weak(now, to, std::memory_order_acq_rel)) {
+    }
+  }
+
+  /// /dev/mem, for a region that may be touched as it was given.
   int open(std::error_code& ec) {
     if (!refusal_.empty()) {
       fail(ec, ENODEV, [&] { return refusal_; });
       return -1;
     }
-    const int device = node_.open(ec);
-    const std::string iomem = ec ? std::string() : read_text("/proc/iomem", ec);
+    return node_.open(ec);
+  }
+
+  /// Whether Linux or a driver has the region now.
+  void check_unclaimed(std::error_code& ec) const {
+    const std::string iomem = read_text("/proc/iomem", ec);
     if (std::string reason = ec ? std::string() : conflict(region_, iomem); !reason.empty()) {
       fail(ec, ENODEV, [&] { return reason; });
     }
-    return device;
   }
 
   bool map(int device, std::uint64_t start, std::size_t size, Memory& memory, std::error_code& ec) const {
@@ -174,6 +213,7 @@ private:
   CarveoutRegion region_;
   std::string refusal_; ///< of the region as it was given; the machine's state is asked when it is used
   CarveoutRanges ranges_;
+  std::atomic<std::uint64_t> checked_lease_{0}; ///< up to this one nobody had claimed the region
   HeapInfo info_;
 };
 

@@ -52,19 +52,19 @@ TEST_CASE("ranges are handed out once, aligned, and again after they were let go
   CarveoutRanges ranges(folder / "run/lock", base, 16 * page);
   std::error_code ec;
   HeldRange a = ranges.allocate(4 * page, page, ec);
-  CHECK(a.start == base);
-  const HeldRange b = ranges.allocate(page, page, ec);
-  CHECK(b.start == base + 4 * page);
+  CHECK(a.start() == base);
+  HeldRange b = ranges.allocate(page, page, ec);
+  CHECK(b.start() == base + 4 * page);
   const HeldRange c = ranges.allocate(2 * page, 8 * page, ec);
-  CHECK(c.start == base + 8 * page);
-  CHECK(ranges.allocate(8 * page, page, ec).start == 0);
+  CHECK(c.start() == base + 8 * page);
+  CHECK(ranges.allocate(8 * page, page, ec).start() == 0);
   CHECK(ec == std::errc::not_enough_memory);
   ec.clear();
-  a.handle.reset();
-  ranges.forget(a.start);
-  CHECK(ranges.allocate(4 * page, page, ec).start == base);
+  a.reset();
+  CHECK(ranges.allocate(4 * page, page, ec).start() == base);
   CHECK_FALSE(ec);
-  CHECK(::mmap(nullptr, page, PROT_READ, MAP_SHARED, b.handle.get(), 0) == MAP_FAILED);
+  CHECK(::mmap(nullptr, page, PROT_READ, MAP_SHARED, b.handle(ec), 0) == MAP_FAILED);
+  CHECK_FALSE(ec);
 }
 
 TEST_CASE("another process's ranges are respected, found free when it ends, and two names for one range do not overlap") {
@@ -77,20 +77,20 @@ TEST_CASE("another process's ranges are respected, found free when it ends, and 
     const HeldRange held = same_memory.allocate(4 * page, page, ec);
     support::signal_peer(turns.b);
     ::pause();
-    return held.start == 0 ? 2 : 0;
+    return held.start() == 0 ? 2 : 0;
   });
   REQUIRE(support::wait_for_peer(turns.a));
   std::error_code ec;
   const HeldRange low = ranges.allocate(4 * page, page, ec);
-  CHECK(low.start == base);
+  CHECK(low.start() == base);
   const HeldRange high = ranges.allocate(4 * page, page, ec);
-  CHECK(high.start == base + 8 * page);
-  CHECK(ranges.allocate(8 * page, page, ec).start == 0);
+  CHECK(high.start() == base + 8 * page);
+  CHECK(ranges.allocate(8 * page, page, ec).start() == 0);
   CHECK(ec == std::errc::not_enough_memory);
   ::kill(other, SIGKILL);
   support::finish(other);
   ec.clear();
-  CHECK(ranges.allocate(4 * page, page, ec).start == base + 4 * page);
+  CHECK(ranges.allocate(4 * page, page, ec).start() == base + 4 * page);
   CHECK_FALSE(ec);
 }
 
@@ -103,24 +103,23 @@ TEST_CASE("a forked child has an empty index, asks the kernel, and keeps its par
   const pid_t child = support::start([&] {
     std::error_code child_ec;
     const HeldRange own = ranges.allocate(2 * page, page, child_ec);
-    if (child_ec || own.start != base + 2 * page) {
+    if (child_ec || own.start() != base + 2 * page) {
       return 2;
     }
     support::signal_peer(turns.b);
     support::wait_for_peer(turns.b);
-    mine.handle.reset(); // the last copy: only the kernel knows that the range is free now
-    const HeldRange high = ranges.allocate(2 * page, page, child_ec);
+    mine.reset(); // the last hold: only the kernel knows that the range is free now
     const HeldRange low = ranges.allocate(2 * page, page, child_ec);
-    return high.start == base + 6 * page && low.start == base ? support::passed : 3;
+    const HeldRange high = ranges.allocate(2 * page, page, child_ec);
+    return low.start() == base && high.start() == base + 6 * page ? support::passed : 3;
   });
   REQUIRE(support::wait_for_peer(turns.a));
-  mine.handle.reset();
-  ranges.forget(mine.start);
+  mine.reset();
   const HeldRange next = ranges.allocate(2 * page, page, ec); // the child still holds both
-  CHECK(next.start == base + 4 * page);
+  CHECK(next.start() == base + 4 * page);
   support::signal_peer(turns.a);
   CHECK(support::finish(child) == support::passed);
-  CHECK(ranges.allocate(4 * page, page, ec).start == base);
+  CHECK(ranges.allocate(4 * page, page, ec).start() == base);
 }
 
 TEST_CASE("a child forked while other threads allocate is not held up by what they held") {
@@ -133,8 +132,6 @@ TEST_CASE("a child forked while other threads allocate is not held up by what th
       while (!stop) {
         std::error_code ec;
         HeldRange held = ranges.allocate(page, page, ec);
-        held.handle.reset();
-        ranges.forget(held.start);
       }
     });
   }
@@ -142,7 +139,7 @@ TEST_CASE("a child forked while other threads allocate is not held up by what th
     CHECK(support::in_child([&] {
             ::alarm(20);
             std::error_code ec;
-            return ranges.allocate(page, page, ec).handle ? support::passed : 2;
+            return ranges.allocate(page, page, ec) ? support::passed : 2;
           }) == support::passed);
   }
   stop = true;
@@ -155,19 +152,20 @@ TEST_CASE("a handle is believed only for the range that the kernel says it holds
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, 16 * page);
   std::error_code ec;
-  const HeldRange held = ranges.allocate(4 * page, page, ec);
-  CHECK(ranges.holds(held.handle.get(), base, 4 * page));
-  CHECK(ranges.holds(held.handle.get(), base + page, page));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base, 5 * page));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base + 4 * page, page));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base - page, page));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base, 0));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base + 1, page));
-  CHECK_FALSE(ranges.holds(held.handle.get(), base, UINT64_MAX - page + 1));
+  HeldRange held = ranges.allocate(4 * page, page, ec);
+  const int handle = held.handle(ec);
+  CHECK(ranges.holds(handle, base, 4 * page));
+  CHECK(ranges.holds(handle, base + page, page));
+  CHECK_FALSE(ranges.holds(handle, base, 5 * page));
+  CHECK_FALSE(ranges.holds(handle, base + 4 * page, page));
+  CHECK_FALSE(ranges.holds(handle, base - page, page));
+  CHECK_FALSE(ranges.holds(handle, base, 0));
+  CHECK_FALSE(ranges.holds(handle, base + 1, page));
+  CHECK_FALSE(ranges.holds(handle, base, UINT64_MAX - page + 1));
   CHECK_FALSE(ranges.holds(-1, base, page));
   CarveoutRanges elsewhere(folder / "other", base, 16 * page);
-  const HeldRange foreign = elsewhere.allocate(4 * page, page, ec);
-  CHECK_FALSE(ranges.holds(foreign.handle.get(), base, page)); // a lock, but on another file
+  HeldRange foreign = elsewhere.allocate(4 * page, page, ec);
+  CHECK_FALSE(ranges.holds(foreign.handle(ec), base, page)); // a lock, but on another file
   const sa::UniqueFd unlocked{::open((folder / "lock").c_str(), O_WRONLY | O_CLOEXEC)};
   CHECK_FALSE(ranges.holds(unlocked.get(), base, page));
 }
@@ -187,15 +185,13 @@ TEST_CASE("threads never get the same range") {
         if (ec) {
           continue;
         }
-        const std::uint64_t first = (held.start - base) / page;
+        const std::uint64_t first = (held.start() - base) / page;
         for (std::uint64_t i = first; i < first + pages; ++i) {
           overlaps += users[i]++ == 0 ? 0 : 1;
         }
         for (std::uint64_t i = first; i < first + pages; ++i) {
           --users[i];
         }
-        held.handle.reset();
-        ranges.forget(held.start);
       }
     });
   }
@@ -204,7 +200,7 @@ TEST_CASE("threads never get the same range") {
   }
   CHECK(overlaps == 0);
   std::error_code ec;
-  CHECK(ranges.allocate(64 * page, page, ec).start == base);
+  CHECK(ranges.allocate(64 * page, page, ec).start() == base);
 }
 
 TEST_CASE("a symbolic link is not followed to somebody else's lock file") {
@@ -212,7 +208,7 @@ TEST_CASE("a symbolic link is not followed to somebody else's lock file") {
   std::filesystem::create_symlink(folder / "target", folder / "lock");
   CarveoutRanges ranges(folder / "lock", base, 16 * page);
   std::error_code ec;
-  CHECK_FALSE(ranges.allocate(page, page, ec).handle);
+  CHECK_FALSE(ranges.allocate(page, page, ec));
   CHECK(ec == std::errc::too_many_symbolic_link_levels);
 }
 
