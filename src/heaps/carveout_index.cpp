@@ -123,15 +123,12 @@ CarveoutIndex::Iterator CarveoutIndex::longest_slack() noexcept {
   return slack.empty() ? runs_.end() : runs_.find(slack.rbegin()->second);
 }
 
-bool CarveoutIndex::drop_hints() {
-  bool dropped = false;
+void CarveoutIndex::drop_hints() {
   for (Iterator run = runs_.begin(); run != runs_.end(); ++run) {
     if (run->second.use == Use::Foreign) {
       run = change(run, run->first, run->second.end, Use::Open);
-      dropped = true;
     }
   }
-  return dropped;
 }
 
 void CarveoutIndex::discount() noexcept {

@@ -70,9 +70,9 @@ public:
   /// The longest run of Slack; runs().end() when there is none.
   [[nodiscard]] Iterator longest_slack() noexcept;
 
-  /// Makes every Foreign run Open; whether there was one.
+  /// Makes every Foreign run Open.
   /// @throws std::bad_alloc some may still be Foreign
-  bool drop_hints();
+  void drop_hints();
 
   /// No buffer of now counts in live_bytes() any longer.
   void discount() noexcept;

@@ -23,6 +23,9 @@ namespace {
 /// Slack is at most this part of what is in buffers: of a full region 98.4 % is in buffers.
 constexpr std::uint64_t slack_divisor = 64;
 
+/// So many leases after each conflict the hints are dropped: to learn them again costs less than half a call a lease.
+constexpr std::uint64_t leases_per_conflict = 4;
+
 struct flock lock_on(short type, std::uint64_t start, std::uint64_t end) noexcept {
   struct flock lock {};
   lock.l_type = type;
@@ -96,6 +99,9 @@ CarveoutRanges::~CarveoutRanges() {
 HeldRange CarveoutRanges::allocate(std::uint64_t size, std::uint64_t alignment, std::error_code& ec) {
   const std::lock_guard lock(mutex_);
   leave_to_parent();
+  if (learned_ != 0 && leases_ - learned_at_ > leases_per_conflict * learned_) {
+    forget();
+  }
   for (bool hints_dropped = false; !ec;) {
     const CarveoutIndex::Fit slack = index_.find(Use::Slack, size, alignment);
     const CarveoutIndex::Fit open = index_.find(Use::Open, size, alignment);
@@ -107,10 +113,11 @@ HeldRange CarveoutRanges::allocate(std::uint64_t size, std::uint64_t alignment, 
       held = lease(open, size, ec);
     } else if (const CarveoutIndex::Fit both = index_.find_across(size, alignment); both.hole != 0) {
       held = lease_across(both.start, size, ec);
-    } else if (hints_dropped || !index_.drop_hints()) {
+    } else if (hints_dropped) {
       ec = from_errno(ENOMEM);
     } else {
-      hints_dropped = true; // what others held may be free by now
+      forget(); // what others held may be free by now
+      hints_dropped = true;
     }
     if (held) {
       return held;
@@ -179,12 +186,20 @@ HeldRange CarveoutRanges::lease_across(std::uint64_t start, std::uint64_t size, 
   return take(index_.at(start), start, size);
 }
 
+/// Drops the hints.
+void CarveoutRanges::forget() {
+  index_.drop_hints();
+  learned_ = 0;
+  learned_at_ = leases_;
+}
+
 /// Asks who holds something of [start, end), which is Open, and makes what he holds of the region Foreign.
 void CarveoutRanges::learn(std::uint64_t start, std::uint64_t end) {
   struct flock lock = lock_on(F_WRLCK, start, end);
   if (::fcntl(locks_.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
     return; // he let go of it since
   }
+  ++learned_;
   const auto first = static_cast<std::uint64_t>(lock.l_start) * frame_size;
   const std::uint64_t last = lock.l_len == 0 ? end_ : first + static_cast<std::uint64_t>(lock.l_len) * frame_size;
   for (std::uint64_t at = std::max(first, base_); at < std::min(last, end_);) {

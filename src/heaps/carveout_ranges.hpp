@@ -25,8 +25,8 @@
 /// A range that may have other holders becomes slack only after a write lock over it was granted again.
 ///
 /// **Believing.** Beside it each process keeps an index (carveout_index.hpp). What it holds is exact; what others hold is
-/// a hint, learned from conflicts: a wrong one costs a system call or, when the region looks full, a second search
-/// without hints.
+/// a hint, learned from conflicts: a wrong one costs a system call or a worse fit. Hints are dropped when the region looks
+/// full, and after some leases for each conflict, so that what others gave back is found again.
 #pragma once
 
 #include <cstdint>
@@ -118,6 +118,7 @@ private:
   [[nodiscard]] bool lock_open(std::uint64_t start, std::uint64_t end, std::error_code& ec);
   [[nodiscard]] HeldRange lease(const CarveoutIndex::Fit& fit, std::uint64_t size, std::error_code& ec);
   [[nodiscard]] HeldRange lease_across(std::uint64_t start, std::uint64_t size, std::error_code& ec);
+  void forget();
   void learn(std::uint64_t start, std::uint64_t end);
   void free(CarveoutIndex::Iterator run);
   void settle(CarveoutIndex::Iterator slack);
@@ -140,6 +141,8 @@ private:
   UniqueFd locks_;   ///< the description that holds what the index says is held
   CarveoutIndex index_;
   std::uint64_t leases_ = 0;          ///< taken so far
+  std::uint64_t learned_ = 0;         ///< conflicts since the hints were dropped
+  std::uint64_t learned_at_ = 0;      ///< leases_ when they were
   std::uint64_t shared_releases_ = 0; ///< since the last fork
   bool inherited_ = false;            ///< a forked child that still has its parent's slack in the index
 

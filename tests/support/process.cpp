@@ -85,7 +85,8 @@ bool inject(const Injection& injection) {
     program.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, injection.mask));
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, injection.value, 0, 1));
   }
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(injection.error)));
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, injection.error == 0 ? SECCOMP_RET_KILL_PROCESS
+                                                                   : SECCOMP_RET_ERRNO | static_cast<unsigned>(injection.error)));
   program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;

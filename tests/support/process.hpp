@@ -36,7 +36,8 @@ void signal_peer(int fd);
 bool wait_for_peer(int fd);
 
 /// From here on, in this process, system call @p number fails with @p error: when @p argument is at least 0, only calls
-/// whose argument of that index has all bits of @p mask exactly as in @p value. Cannot be undone: for children.
+/// whose argument of that index has all bits of @p mask exactly as in @p value. With error 0 it kills the process
+/// (SIGSYS). Cannot be undone: for children.
 struct Injection {
   const char* name;
   long number;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "folder.hpp"
 #include "heaps/carveout_ranges.hpp"
 #include "heaps/carveout_regions.hpp"
 #include "support/counters.hpp"
@@ -23,27 +24,12 @@
 
 using sa::detail::CarveoutRanges;
 using sa::detail::HeldRange;
+using unit::Folder;
 
 namespace {
 
 constexpr std::uint64_t page = 4096;
 constexpr std::uint64_t base = 0x30000000;
-
-/// A folder of the test's own.
-class Folder {
-public:
-  Folder() {
-    char path[] = "/tmp/sa-unit-XXXXXX";
-    path_ = ::mkdtemp(path);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::filesystem::path operator/(const char* name) const { return path_ / name; }
-
-private:
-  std::filesystem::path path_;
-};
 
 } // namespace
 
