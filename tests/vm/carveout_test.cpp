@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support/counters.hpp"
@@ -162,6 +163,30 @@ TEST_CASE("a handle that does not hold the range it names is refused, whoever se
   struct stat status {};
   REQUIRE(::stat(lock_file, &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("/proc/iomem is looked at after each lease, not for each buffer, and what was not looked at is not handed out") {
+  CHECK(support::in_child([] {
+          const auto heap = region();
+          const sa::DmaBuf below = heap->allocate({.size = 8 << 20});
+          sa::DmaBuf between = heap->allocate({.size = 64 << 10}); // less than 1/64 of the others: slack when it goes
+          const sa::DmaBuf above = heap->allocate({.size = 4 << 20});
+          const std::uint64_t place = *between.phys_addr();
+          between.reset();
+          if (!support::inject({"openat", SYS_openat, EIO})) {
+            return 2;
+          }
+          std::error_code ec;
+          between = heap->allocate({.size = 64 << 10}, ec);
+          if (ec || *between.phys_addr() != place) {
+            return 3;
+          }
+          if (heap->allocate({.size = 1 << 20}, ec) || ec.value() != EIO) {
+            return 4;
+          }
+          between.reset();
+          return heap->allocate({.size = 64 << 10}, ec) || ec.value() != EIO ? 5 : support::passed;
+        }) == support::passed);
 }
 
 TEST_CASE("memory that is not reserved is refused with the reason") {
