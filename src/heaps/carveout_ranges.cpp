@@ -70,6 +70,10 @@ struct CarveoutForks {
 };
 
 int HeldRange::handle(std::error_code& ec) {
+  if (ranges_ == nullptr) {
+    ec = from_errno(EBADF);
+    return -1;
+  }
   return ranges_->share(*this, ec);
 }
 

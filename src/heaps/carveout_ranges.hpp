@@ -70,7 +70,7 @@ public:
   [[nodiscard]] std::uint64_t lease() const noexcept { return lease_; }
 
   /// A descriptor that holds the range beside this object, also after it: for a peer. Made when first asked for;
-  /// borrowed. Any thread may call it. @p ec EMFILE, ENFILE, ENOLCK.
+  /// borrowed. Any thread may call it. @p ec EMFILE, ENFILE, ENOLCK; EBADF: this object is empty.
   int handle(std::error_code& ec);
 
   /// Lets go of it; who has the handle keeps it.

@@ -3,7 +3,9 @@
 /// own, so a second one stands for another process wherever no process has to die.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -200,14 +202,17 @@ TEST_CASE("a lease ends with its last buffer, and slack is less than 2 % of what
 
 TEST_CASE("slack does not split what others could have in one piece") {
   const Folder folder;
-  CarveoutRanges ranges(folder / "lock", base, 1024 * page);
-  CarveoutRanges other(folder / "lock", base, 1024 * page);
+  CarveoutRanges ranges(folder / "lock", base, 2048 * page);
+  CarveoutRanges other(folder / "lock", base, 2048 * page);
+  const HeldRange large = get(ranges, 1024 * page); // 16 pages of slack are allowed
   std::vector<HeldRange> held;
-  for (int i = 0; i < 1024; ++i) {
+  for (int i = 0; i < 64; ++i) {
     held.push_back(get(ranges, page));
   }
-  held.erase(held.begin() + 256, held.end() - 1); // in an order in which one of them is slack for a while
-  CHECK(get(other, 767 * page));
+  std::mt19937 random(5);
+  std::shuffle(held.begin() + 32, held.end(), random);
+  held.resize(32);
+  CHECK(get(other, (1024 - 32) * page));
 }
 
 TEST_CASE("a killed process's leases are free, its slack too") {
@@ -331,7 +336,8 @@ TEST_CASE("while a range passes from sender to peer nobody else gets it") {
     }
   });
   int rounds = 0;
-  while (rounds < 2000 || (taken < 100 && rounds < 200000)) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while ((rounds < 2000 || taken < 100) && std::chrono::steady_clock::now() < until) {
     std::error_code ec;
     HeldRange held = ranges.allocate(page, page, ec);
     if (held) {
