@@ -32,6 +32,8 @@ pid_t start(const std::function<int()>& body) {
     status = body();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "child: %s\n", error.what());
+  } catch (...) { // a REQUIRE: the child must not go on with its parent's tests
+    std::fprintf(stderr, "child: a requirement was not met\n");
   }
   std::fflush(nullptr);
   ::_exit(status);
