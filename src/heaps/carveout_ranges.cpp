@@ -79,7 +79,7 @@ int HeldRange::handle(std::error_code& ec) {
 
 void HeldRange::reset() noexcept {
   if (ranges_ != nullptr) {
-    std::exchange(ranges_, nullptr)->release(start_, handle_);
+    std::exchange(ranges_, nullptr)->release(run_, handle_);
   }
 }
 
@@ -132,8 +132,7 @@ HeldRange CarveoutRanges::allocate(std::uint64_t size, std::uint64_t alignment, 
 
 /// Makes a buffer of a part of @p run, which is locked.
 HeldRange CarveoutRanges::take(CarveoutIndex::Iterator run, std::uint64_t start, std::uint64_t size) {
-  index_.change(run, start, start + size, Use::Live);
-  return {*this, start, leases_};
+  return {*this, index_.change(run, start, start + size, Use::Live), leases_};
 }
 
 /// Locks [start, end), which is Open. False: somebody holds some of it, and the index has learned so, or @p ec.
@@ -236,10 +235,8 @@ void CarveoutRanges::settle(CarveoutIndex::Iterator slack) {
     return;
   }
   const std::uint64_t most = index_.live_bytes() / slack_divisor;
-  if (index_.slack_bytes() > most) {
-    // The longest first: each hole is one more lock in the kernel's list. And some more than must be: each call costs.
-    while (index_.slack_bytes() > most - most / 8 && give_back(index_.longest_slack())) {
-    }
+  // The longest first: each hole is one more lock in the kernel's list.
+  while (index_.slack_bytes() > most && give_back(index_.longest_slack())) {
   }
 }
 
@@ -255,9 +252,9 @@ bool CarveoutRanges::give_back(CarveoutIndex::Iterator run) {
   return true;
 }
 
-void CarveoutRanges::release(std::uint64_t start, UniqueFd& handle) noexcept {
+void CarveoutRanges::release(CarveoutIndex::Iterator run, UniqueFd& handle) noexcept {
   const std::lock_guard lock(mutex_);
-  auto run = index_.at(start);
+  const std::uint64_t start = run->first;
   handle.reset();
   try {
     leave_to_parent();
@@ -289,8 +286,8 @@ int CarveoutRanges::share(HeldRange& held, std::error_code& ec) {
   if (ec) {
     return -1;
   }
-  const std::uint64_t start = held.start_;
-  const auto run = index_.at(start);
+  const auto run = held.run_;
+  const std::uint64_t start = run->first;
   run->second.shared = true;
   for (const int fd : {locks_.get(), handle.get()}) { // in this order
     if (!set_lock(fd, F_RDLCK, start, run->second.end)) {

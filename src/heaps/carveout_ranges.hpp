@@ -49,13 +49,13 @@ class HeldRange {
 public:
   HeldRange() noexcept = default;
   HeldRange(HeldRange&& other) noexcept
-      : ranges_(std::exchange(other.ranges_, nullptr)), start_(other.start_), lease_(other.lease_),
+      : ranges_(std::exchange(other.ranges_, nullptr)), run_(other.run_), lease_(other.lease_),
         handle_(std::move(other.handle_)) {}
   HeldRange& operator=(HeldRange&& other) noexcept {
     if (this != &other) {
       reset();
       ranges_ = std::exchange(other.ranges_, nullptr);
-      start_ = other.start_;
+      run_ = other.run_;
       lease_ = other.lease_;
       handle_ = std::move(other.handle_);
     }
@@ -64,7 +64,7 @@ public:
   ~HeldRange() { reset(); }
 
   explicit operator bool() const noexcept { return ranges_ != nullptr; }
-  [[nodiscard]] std::uint64_t start() const noexcept { return ranges_ == nullptr ? 0 : start_; } ///< bytes, physical
+  [[nodiscard]] std::uint64_t start() const noexcept { return ranges_ == nullptr ? 0 : run_->first; } ///< bytes, physical
   /// How often this process had taken something from the region when it got this: whoever looked at the machine after
   /// he got a range of the same number need not look again.
   [[nodiscard]] std::uint64_t lease() const noexcept { return lease_; }
@@ -78,11 +78,11 @@ public:
 
 private:
   friend class CarveoutRanges;
-  HeldRange(CarveoutRanges& ranges, std::uint64_t start, std::uint64_t lease) noexcept
-      : ranges_(&ranges), start_(start), lease_(lease) {}
+  HeldRange(CarveoutRanges& ranges, CarveoutIndex::Iterator run, std::uint64_t lease) noexcept
+      : ranges_(&ranges), run_(run), lease_(lease) {}
 
   CarveoutRanges* ranges_ = nullptr;
-  std::uint64_t start_ = 0;
+  CarveoutIndex::Iterator run_{}; // a buffer's run stays where it is as long as the buffer lives
   std::uint64_t lease_ = 0;
   UniqueFd handle_;
 };
@@ -111,7 +111,7 @@ private:
   friend class HeldRange;
   friend struct CarveoutForks;
 
-  void release(std::uint64_t start, UniqueFd& handle) noexcept;
+  void release(CarveoutIndex::Iterator run, UniqueFd& handle) noexcept;
   int share(HeldRange& held, std::error_code& ec);
 
   [[nodiscard]] HeldRange take(CarveoutIndex::Iterator run, std::uint64_t start, std::uint64_t size);
