@@ -36,8 +36,8 @@ struct Header {
   std::uint32_t magic;
   std::uint16_t version;
   Kind kind;
-  std::uint64_t size;   // bytes
-  std::uint64_t offset; // bytes; where in what the descriptor stands for the buffer begins
+  std::uint64_t size;    // bytes
+  std::uint64_t offset;  // bytes; where in what the descriptor stands for the buffer begins
   std::string_view heap; // points into the message
   std::string_view name; // the same
 };

@@ -136,8 +136,7 @@ struct Registry::State {
     for (const auto& [name, candidates] : aliases) {
       std::vector<detail::Candidate> found;
       resolve(name, heaps, aliases, found);
-      snapshot->entries.push_back(
-          {name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
+      snapshot->entries.push_back({name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
     }
     published.push_back(std::move(snapshot));
     current.store(published.back().get(), std::memory_order_release);
