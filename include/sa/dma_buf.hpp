@@ -54,6 +54,8 @@ public:
     }
   }
   [[nodiscard]] Buffer* get() const noexcept { return buffer_; }
+  /// The reference is the caller's; this object is empty.
+  [[nodiscard]] Buffer* release() noexcept { return std::exchange(buffer_, nullptr); }
   explicit operator bool() const noexcept { return buffer_ != nullptr; }
 
 private:

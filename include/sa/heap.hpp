@@ -80,6 +80,10 @@ struct Memory {
   /// Descriptor::Handle without fd: makes what a peer gets when the buffer is first sent, and returns it each time, owned by
   /// what keep points to. Called with keep.get(), by any thread. On failure sets @p ec.
   int (*handle)(void* keep, std::error_code& ec) = nullptr;
+  /// Whether the exporter of fd is known to keep the dma-buf's reference count honest: the `count` of its fdinfo is every
+  /// descriptor, mapping and import there is. A Pool then uses the buffer again when nobody else has it. Leave it
+  /// false unless that was tried: a drm dumb buffer imported into its own device and mapped there counts one too few.
+  bool count_tells = false;
 };
 
 /// A source of buffers. Always held by std::shared_ptr: a buffer keeps its heap alive.

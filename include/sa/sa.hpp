@@ -8,6 +8,7 @@
 #include <sa/error.hpp>     // IWYU pragma: export
 #include <sa/heap.hpp>      // IWYU pragma: export
 #include <sa/ipc.hpp>       // IWYU pragma: export
+#include <sa/pool.hpp>      // IWYU pragma: export
 #include <sa/registry.hpp>  // IWYU pragma: export
 #include <sa/types.hpp>     // IWYU pragma: export
 #include <sa/unique_fd.hpp> // IWYU pragma: export

@@ -17,8 +17,8 @@
 
 namespace sa::inline v0 {
 
-DmaBuf Handover::make(Memory memory, std::shared_ptr<const std::string> heap, bool writable) {
-  return DmaBuf{detail::BufferRef{new detail::Buffer(std::move(memory), std::move(heap), writable)}};
+DmaBuf Handover::make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin, bool writable) {
+  return DmaBuf{detail::BufferRef{new detail::Buffer(std::move(memory), std::move(heap), origin, writable)}};
 }
 
 namespace detail {
@@ -31,8 +31,8 @@ void drop(Buffer& buffer) noexcept {
   buffer.drop();
 }
 
-Buffer::Buffer(Memory memory, std::shared_ptr<const std::string> heap, bool writable) noexcept
-    : memory_(std::move(memory)), heap_(std::move(heap)), writable_(writable) {
+Buffer::Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, bool writable) noexcept
+    : origin_(origin), writable_(writable), memory_(std::move(memory)), heap_(std::move(heap)) {
   bytes_.store(memory_.mapping.bytes(), std::memory_order_relaxed);
 }
 
@@ -43,9 +43,25 @@ Buffer::~Buffer() {
 }
 
 void Buffer::drop() noexcept {
-  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+  // The only holder is nearly always the last one: nobody can become another, and a load is a fraction of a locked
+  // instruction.
+  if (!sole()) {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
+      return;
+    }
+    references_.store(1, std::memory_order_relaxed); // as the next holder finds it
+  }
+  if (slip_.recycler != nullptr) {
+    slip_.recycler->recycle(*this);
+  } else {
     delete this;
   }
+}
+
+void Buffer::join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept {
+  slip_ = std::move(slip);
+  place_.epoch = epoch;
+  memory_.traits = traits;
 }
 
 void Buffer::map(std::error_code& ec) noexcept {
@@ -123,11 +139,6 @@ void Buffer::wait(Access access, std::chrono::milliseconds timeout, std::error_c
       return;
     }
   }
-}
-
-void Buffer::remember_name(std::string_view name) noexcept {
-  std::copy(name.begin(), name.end(), name_.begin());
-  name_length_ = static_cast<std::uint8_t>(name.size());
 }
 
 void Buffer::set_name(std::string_view name) noexcept {

@@ -17,15 +17,20 @@
 
 #include <sa/heap.hpp>
 
+#include "core/recycler.hpp"
+
 namespace sa::inline v0 {
 
 namespace detail {
 
 class Buffer {
 public:
+  /// Where the memory comes from.
+  enum class Origin : std::uint8_t { Made, Imported };
+
   /// @param heap the name of its heap, shared so that a buffer costs no copy of it
   /// @param writable whether the descriptor may be written through
-  Buffer(Memory memory, std::shared_ptr<const std::string> heap, bool writable) noexcept;
+  Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, bool writable) noexcept;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
@@ -35,6 +40,34 @@ public:
   [[nodiscard]] bool sole() const noexcept { return references_.load(std::memory_order_acquire) == 1; }
 
   [[nodiscard]] int device_fd() const noexcept { return memory_.descriptor == Descriptor::Handle ? -1 : memory_.fd.get(); }
+  /// Notes that somebody outside this object may see the memory from now on.
+  void give_away() noexcept {
+    if (!given_away_.load(std::memory_order_relaxed)) {
+      given_away_.store(true, std::memory_order_relaxed); // ordered by the reference count, before the last drop()
+    }
+  }
+  [[nodiscard]] bool given_away() const noexcept { return given_away_.load(std::memory_order_relaxed); }
+
+  /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
+  [[nodiscard]] bool can_join_pool() const noexcept { return origin_ == Origin::Made && slip_.recycler == nullptr; }
+
+  /// From now on it goes to @p slip's recycler when nobody holds it any more. @p traits: what the pool still promises.
+  void join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept;
+
+  /// The pool's own.
+  [[nodiscard]] const PoolSlip& slip() const noexcept { return slip_; }
+  [[nodiscard]] PoolPlace& place() noexcept { return place_; }
+  [[nodiscard]] const PoolPlace& place() const noexcept { return place_; }
+
+  /// Nobody else has it any more, as far as its pool can tell.
+  void taken_back() noexcept { given_away_.store(false, std::memory_order_relaxed); }
+
+  /// Ends it and its memory; for the recycler.
+  static void dispose(Buffer* buffer) noexcept { delete buffer; }
+
+  /// Whether it has been mapped.
+  [[nodiscard]] bool mapped() const noexcept { return bytes_.load(std::memory_order_acquire) != nullptr; }
+
   [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
   [[nodiscard]] std::string_view heap() const noexcept { return *heap_; }
   [[nodiscard]] std::string_view name() const noexcept { return {name_.data(), name_length_}; }
@@ -54,21 +87,35 @@ public:
   void set_name(std::string_view name) noexcept;
 
   /// Sets the name here alone: the kernel's is the maker's.
-  void remember_name(std::string_view name) noexcept;
+  void remember_name(std::string_view name) noexcept {
+    if (!name.empty() || name_length_ != 0) { // a line less to write in a round without names
+      name.copy(name_.data(), name_.size());
+      name_length_ = static_cast<std::uint8_t>(name.size());
+    }
+  }
 
   /// Takes the descriptor away, for release() by the sole holder.
-  [[nodiscard]] UniqueFd take_fd() noexcept { return std::move(memory_.fd); }
+  [[nodiscard]] UniqueFd take_fd() noexcept {
+    give_away();
+    return std::move(memory_.fd);
+  }
 
 private:
   ~Buffer();
 
+  // First what each round through a pool writes: a cache line or two, which threads that pass buffers to each other pass
+  // too. The rest stays in the caches of both.
+  std::atomic<std::uint32_t> references_{1};
+  std::atomic<bool> given_away_{false};
+  std::uint8_t name_length_ = 0;
+  Origin origin_;
+  bool writable_;
+  PoolPlace place_;
+  std::array<char, max_name_length> name_{};
+  std::atomic<std::byte*> bytes_{nullptr};
+  PoolSlip slip_;
   Memory memory_;
   std::shared_ptr<const std::string> heap_;
-  std::atomic<std::byte*> bytes_{nullptr};
-  std::atomic<std::uint32_t> references_{1};
-  bool writable_;
-  std::uint8_t name_length_ = 0;
-  std::array<char, max_name_length> name_{};
 };
 
 /// ENAMETOOLONG, or EINVAL for control characters.
@@ -78,7 +125,11 @@ void check_name(std::string_view name, std::error_code& ec);
 
 /// The library's way into DmaBuf.
 struct Handover {
-  static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, bool writable = true);
+  static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin, bool writable);
+  /// @param owned nobody else's
+  static DmaBuf wrap(detail::Buffer& owned) noexcept { return DmaBuf{detail::BufferRef{&owned}}; }
+  /// The buffer and with it the reference; @p dma_buf is empty.
+  static detail::Buffer* unwrap(DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.release(); }
   static detail::Buffer* buffer(const DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.get(); }
 };
 

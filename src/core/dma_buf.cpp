@@ -74,11 +74,12 @@ int device_fd(const Buffer& buffer, std::error_code& ec) {
   return buffer.device_fd();
 }
 
-UniqueFd duplicate(const Buffer& buffer, std::error_code& ec) {
+UniqueFd duplicate(Buffer& buffer, std::error_code& ec) {
   const int fd = device_fd(buffer, ec);
   if (fd < 0) {
     return UniqueFd{};
   }
+  buffer.give_away();
   UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
   if (!copy) {
     const int error = errno;
@@ -160,7 +161,11 @@ void CpuAccess::finish() noexcept {
 // DmaBuf
 
 int DmaBuf::fd() const noexcept {
-  return buffer_ ? buffer_.get()->device_fd() : -1;
+  if (!buffer_) {
+    return -1;
+  }
+  buffer_.get()->give_away(); // to whom, and until when, the caller alone knows
+  return buffer_.get()->device_fd();
 }
 
 std::size_t DmaBuf::size() const noexcept {
@@ -184,7 +189,7 @@ std::optional<std::uint64_t> DmaBuf::phys_addr() const noexcept {
 }
 
 CpuAccess DmaBuf::access(Access access) const {
-  return or_throw(heap(), on("access", *this), [&](std::error_code& ec) { return this->access(access, ec); });
+  return or_throw([&] { return heap(); }, on("access", *this), [&](std::error_code& ec) { return this->access(access, ec); });
 }
 
 CpuAccess DmaBuf::access(Access access, std::error_code& ec) const noexcept {
@@ -202,7 +207,8 @@ CpuAccess DmaBuf::access(Access access, std::error_code& ec) const noexcept {
 }
 
 CpuAccess DmaBuf::access(Access access, std::chrono::milliseconds timeout) const {
-  return or_throw(heap(), on("access", *this), [&](std::error_code& ec) { return this->access(access, timeout, ec); });
+  return or_throw([&] { return heap(); }, on("access", *this),
+                  [&](std::error_code& ec) { return this->access(access, timeout, ec); });
 }
 
 CpuAccess DmaBuf::access(Access access, std::chrono::milliseconds timeout, std::error_code& ec) const noexcept {
@@ -221,7 +227,7 @@ CpuAccess DmaBuf::access(Access access, std::chrono::milliseconds timeout, std::
 }
 
 Mapping DmaBuf::map(Access access) const {
-  return or_throw(heap(), on("map", *this), [&](std::error_code& ec) { return map(access, ec); });
+  return or_throw([&] { return heap(); }, on("map", *this), [&](std::error_code& ec) { return map(access, ec); });
 }
 
 Mapping DmaBuf::map(Access access, std::error_code& ec) const noexcept {
@@ -236,7 +242,7 @@ Mapping DmaBuf::map(Access access, std::error_code& ec) const noexcept {
 }
 
 void DmaBuf::begin_cpu_access(Access access) const {
-  or_throw(heap(), on("begin CPU access to", *this), [&](std::error_code& ec) { begin_cpu_access(access, ec); });
+  or_throw([&] { return heap(); }, on("begin CPU access to", *this), [&](std::error_code& ec) { begin_cpu_access(access, ec); });
 }
 
 void DmaBuf::begin_cpu_access(Access access, std::error_code& ec) const noexcept {
@@ -248,7 +254,7 @@ void DmaBuf::begin_cpu_access(Access access, std::error_code& ec) const noexcept
 }
 
 void DmaBuf::end_cpu_access(Access access) const {
-  or_throw(heap(), on("end CPU access to", *this), [&](std::error_code& ec) { end_cpu_access(access, ec); });
+  or_throw([&] { return heap(); }, on("end CPU access to", *this), [&](std::error_code& ec) { end_cpu_access(access, ec); });
 }
 
 void DmaBuf::end_cpu_access(Access access, std::error_code& ec) const noexcept {
@@ -260,7 +266,7 @@ void DmaBuf::end_cpu_access(Access access, std::error_code& ec) const noexcept {
 }
 
 void DmaBuf::wait(Access access, std::chrono::milliseconds timeout) const {
-  or_throw(heap(), on("wait for", *this), [&](std::error_code& ec) { wait(access, timeout, ec); });
+  or_throw([&] { return heap(); }, on("wait for", *this), [&](std::error_code& ec) { wait(access, timeout, ec); });
 }
 
 void DmaBuf::wait(Access access, std::chrono::milliseconds timeout, std::error_code& ec) const noexcept {
@@ -272,7 +278,8 @@ void DmaBuf::wait(Access access, std::chrono::milliseconds timeout, std::error_c
 }
 
 UniqueFd DmaBuf::export_sync_file(Access access) const {
-  return or_throw(heap(), on("export the fences of", *this), [&](std::error_code& ec) { return export_sync_file(access, ec); });
+  return or_throw([&] { return heap(); }, on("export the fences of", *this),
+                  [&](std::error_code& ec) { return export_sync_file(access, ec); });
 }
 
 UniqueFd DmaBuf::export_sync_file(Access access, std::error_code& ec) const noexcept {
@@ -294,7 +301,8 @@ UniqueFd DmaBuf::export_sync_file(Access access, std::error_code& ec) const noex
 }
 
 void DmaBuf::import_sync_file(Access access, int sync_file) const {
-  or_throw(heap(), on("add a fence to", *this), [&](std::error_code& ec) { import_sync_file(access, sync_file, ec); });
+  or_throw([&] { return heap(); }, on("add a fence to", *this),
+           [&](std::error_code& ec) { import_sync_file(access, sync_file, ec); });
 }
 
 void DmaBuf::import_sync_file(Access access, int sync_file, std::error_code& ec) const noexcept {
@@ -303,6 +311,7 @@ void DmaBuf::import_sync_file(Access access, int sync_file, std::error_code& ec)
     if (buffer == nullptr) {
       return;
     }
+    buffer->give_away(); // a job may be at work behind the fence
     dma_buf_import_sync_file argument{};
     argument.flags = static_cast<__u32>(access);
     argument.fd = sync_file;
@@ -314,7 +323,7 @@ void DmaBuf::import_sync_file(Access access, int sync_file, std::error_code& ec)
 }
 
 void DmaBuf::set_name(std::string_view name) {
-  or_throw(heap(), on("name", *this), [&](std::error_code& ec) { set_name(name, ec); });
+  or_throw([&] { return heap(); }, on("name", *this), [&](std::error_code& ec) { set_name(name, ec); });
 }
 
 void DmaBuf::set_name(std::string_view name, std::error_code& ec) noexcept {
@@ -329,7 +338,7 @@ void DmaBuf::set_name(std::string_view name, std::error_code& ec) noexcept {
 }
 
 UniqueFd DmaBuf::dup() const {
-  return or_throw(heap(), on("duplicate", *this), [&](std::error_code& ec) { return dup(ec); });
+  return or_throw([&] { return heap(); }, on("duplicate", *this), [&](std::error_code& ec) { return dup(ec); });
 }
 
 UniqueFd DmaBuf::dup(std::error_code& ec) const noexcept {
@@ -340,7 +349,7 @@ UniqueFd DmaBuf::dup(std::error_code& ec) const noexcept {
 }
 
 UniqueFd DmaBuf::release() {
-  return or_throw(heap(), on("release", *this), [&](std::error_code& ec) { return release(ec); });
+  return or_throw([&] { return heap(); }, on("release", *this), [&](std::error_code& ec) { return release(ec); });
 }
 
 UniqueFd DmaBuf::release(std::error_code& ec) noexcept {

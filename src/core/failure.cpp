@@ -50,21 +50,7 @@ const std::string& Error::operation() const noexcept {
 }
 
 namespace detail {
-namespace {
-
-thread_local Explanation* innermost = nullptr;
-
-} // namespace
-
-Explanation::Explanation() noexcept : outer_(std::exchange(innermost, this)) {}
-
-Explanation::~Explanation() {
-  innermost = outer_;
-}
-
-Explanation* Explanation::current() noexcept {
-  return innermost;
-}
+thread_local constinit Explanation* innermost_explanation = nullptr;
 
 void Explanation::add(std::string_view sentence) {
   if (!text_.empty()) {

@@ -16,18 +16,22 @@
 
 namespace sa::inline v0::detail {
 
+class Explanation;
+/// The innermost of this thread. initial-exec: an addition instead of a call, and every throwing function pays it.
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit Explanation* innermost_explanation;
+
 /// Collects, while it lives, what the code below says about a failure on this thread. Nested ones hide the outer.
 class Explanation {
 public:
-  Explanation() noexcept;
+  Explanation() noexcept : outer_(std::exchange(innermost_explanation, this)) {}
   Explanation(const Explanation&) = delete;
   Explanation& operator=(const Explanation&) = delete;
-  ~Explanation();
+  ~Explanation() { innermost_explanation = outer_; }
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
   /// The innermost one of this thread; null when nobody listens.
-  static Explanation* current() noexcept;
+  static Explanation* current() noexcept { return innermost_explanation; }
 
   void add(std::string_view sentence);
 
@@ -58,20 +62,28 @@ void fail(std::error_code& ec, int error, Sentence&& sentence) {
   }
 }
 
-/// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns what was asked as a std::string.
-template <typename Operation, typename Body>
-auto or_throw(std::string_view heap, Operation&& operation, Body&& body) {
+/// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns what was asked as a std::string; @p heap is the
+/// heap's name, or returns it.
+template <typename Name, typename Operation, typename Body>
+auto or_throw(Name&& heap, Operation&& operation, Body&& body) {
+  const auto refused = [&](std::error_code ec, const Explanation& explanation) {
+    if constexpr (std::is_invocable_v<Name>) {
+      throw Error(ec, std::string(heap()), operation(), explanation.text());
+    } else {
+      throw Error(ec, std::string(heap), operation(), explanation.text());
+    }
+  };
   Explanation explanation;
   std::error_code ec;
   if constexpr (std::is_void_v<decltype(body(ec))>) {
     body(ec);
     if (ec) {
-      throw Error(ec, std::string(heap), operation(), explanation.text());
+      refused(ec, explanation);
     }
   } else {
     auto result = body(ec);
     if (ec) {
-      throw Error(ec, std::string(heap), operation(), explanation.text());
+      refused(ec, explanation);
     }
     return result;
   }

@@ -2,46 +2,26 @@
 #include <sa/heap.hpp>
 
 #include <algorithm>
-#include <bit>
 
 #include <fmt/format.h>
 
 #include "core/buffer.hpp"
 #include "core/failure.hpp"
+#include "core/request.hpp"
 #include "core/system_facts.hpp"
 
 namespace sa::inline v0 {
 
+using detail::check_form;
 using detail::fail;
 using detail::or_code;
 using detail::or_throw;
+using detail::round_up;
 
 namespace {
 
-/// Less than @p size when it overflows.
-constexpr std::size_t round_up(std::size_t size, std::size_t multiple) noexcept {
-  if (std::has_single_bit(multiple)) { // nearly always: spares two divisions
-    return (size + multiple - 1) & ~(multiple - 1);
-  }
-  return (size + multiple - 1) / multiple * multiple;
-}
-
 std::size_t max_alignment(const HeapInfo& info) noexcept {
   return info.max_alignment != 0 ? info.max_alignment : info.granularity;
-}
-
-/// The refusals of requests that no heap takes.
-void check_form(const AllocRequest& request, std::error_code& ec) {
-  if (request.size == 0) {
-    fail(ec, EINVAL, [] { return std::string("size 0; ask for at least one byte"); });
-  } else if (request.alignment != 0 && !std::has_single_bit(request.alignment)) {
-    fail(ec, EINVAL, [&] { return fmt::format("alignment {}; it must be a power of two", request.alignment); });
-  } else if (const auto flags = static_cast<unsigned>(request.flags);
-             (flags & ~static_cast<unsigned>(AllocFlag::Prefault)) != 0) {
-    fail(ec, EINVAL, [&] { return fmt::format("unknown flags {:#x}; this library knows Prefault", flags); });
-  } else if (!request.name.empty()) {
-    detail::check_name(request.name, ec);
-  }
 }
 
 } // namespace
@@ -71,13 +51,13 @@ void Heap::check_fit(const AllocRequest& request, std::error_code& ec) const {
 }
 
 DmaBuf Heap::allocate(const AllocRequest& request) {
-  return or_throw(
-      info().name,
-      [&] {
-        return request.name.empty() ? fmt::format("allocate {}", detail::bytes_text(request.size))
-                                    : fmt::format("allocate {} for \"{}\"", detail::bytes_text(request.size), request.name);
-      },
-      [&](std::error_code& ec) { return allocate(request, ec); });
+  return or_throw([&]() -> const std::string& { return info().name; },
+                  [&] {
+                    return request.name.empty()
+                               ? fmt::format("allocate {}", detail::bytes_text(request.size))
+                               : fmt::format("allocate {} for \"{}\"", detail::bytes_text(request.size), request.name);
+                  },
+                  [&](std::error_code& ec) { return allocate(request, ec); });
 }
 
 DmaBuf Heap::allocate(const AllocRequest& request, std::error_code& ec) noexcept {
@@ -110,7 +90,7 @@ DmaBuf Heap::adopt(Memory memory, std::string_view name) {
   }
   // Points into this heap and keeps it alive: no copy of the name.
   std::shared_ptr<const std::string> heap(shared_from_this(), &info().name);
-  DmaBuf dma_buf = Handover::make(std::move(memory), std::move(heap));
+  DmaBuf dma_buf = Handover::make(std::move(memory), std::move(heap), detail::Buffer::Origin::Made, true);
   if (!name.empty()) {
     Handover::buffer(dma_buf)->set_name(name);
   }

@@ -60,7 +60,7 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
     writable = facts.writable;
   }
   memory.fd = std::move(fd);
-  return Handover::make(std::move(memory), std::move(heap), writable);
+  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported, writable);
 }
 
 } // namespace detail

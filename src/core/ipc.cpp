@@ -237,7 +237,7 @@ void send(int socket, const DmaBuf& buffer) {
 
 void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
-    const detail::Buffer* buffer = Handover::buffer(dma_buf);
+    detail::Buffer* buffer = Handover::buffer(dma_buf);
     if (buffer == nullptr) {
       fail(ec, EBADF, [] { return std::string("the buffer is empty"); });
       return;
@@ -273,6 +273,7 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    buffer->give_away();
     // A Unix socket takes a message of this size whole or not at all, also a stream: one socket buffer holds it.
     const ssize_t sent = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
     if (sent < 0) {

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <bit>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -19,6 +18,7 @@
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
 #include "core/system_facts.hpp"
+#include "core/zero.hpp"
 #include "heaps/carveout_ranges.hpp"
 #include "heaps/carveout_regions.hpp"
 
@@ -35,14 +35,6 @@ constexpr bool maps_cached = true;
 #else
 constexpr bool maps_cached = false;
 #endif
-
-/// Zeroes by aligned stores of one width, which every kind of mapping takes.
-void zero_device_memory(void* address, std::size_t size) {
-  auto* words = static_cast<volatile std::uint64_t*>(address);
-  for (std::size_t i = 0; i < size / sizeof(std::uint64_t); ++i) {
-    words[i] = 0;
-  }
-}
 
 /// Why @p region is no region at all; empty when it is one.
 std::string malformed(const CarveoutRegion& region) {
@@ -129,12 +121,8 @@ protected:
     if (!map(device, start, size, memory, ec)) {
       return {};
     }
-    if (maps_cached) {
-      std::memset(memory.mapping.bytes(), 0, size); // a range holds what its last owner wrote
-    } else {
-      zero_device_memory(memory.mapping.bytes(), size);
-    }
     memory.traits = info_.traits;
+    zero(memory.mapping.bytes(), size, memory.traits); // a range holds what its last owner wrote
     return adopt(std::move(memory), request.name);
   }
 

@@ -67,7 +67,8 @@ Traits traits_of(std::string_view node) {
 
 class DmaHeap final : public Heap {
 public:
-  explicit DmaHeap(const std::string& node) : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)) {
+  explicit DmaHeap(const std::string& node)
+      : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)), mainline_(cma_ || node == "system") {
     info_.name = "dma-heap:" + node;
     info_.backend = "dma-heap";
     info_.node = node_.path();
@@ -97,6 +98,7 @@ protected:
     memory.fd = UniqueFd{static_cast<int>(argument.fd)};
     memory.size = argument.len;
     memory.traits = info_.traits;
+    memory.count_tells = mainline_;
     return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
@@ -115,6 +117,7 @@ private:
 
   DeviceNode node_;
   bool cma_;
+  bool mainline_; ///< a heap of the kernel's own, whose exporter is known
   HeapInfo info_;
 };
 

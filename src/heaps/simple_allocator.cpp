@@ -81,6 +81,7 @@ protected:
     memory.fd = UniqueFd{argument.fd};
     memory.size = argument.length;
     memory.traits = info_.traits;
+    memory.count_tells = true;
     return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 

@@ -65,6 +65,7 @@ protected:
       });
     }
     memory.traits = info_.traits;
+    memory.count_tells = true;
     char name[memfd_prefix.size() + max_name_length + 1] = {};
     memfd_prefix.copy(name, memfd_prefix.size());
     request.name.copy(name + memfd_prefix.size(), max_name_length);

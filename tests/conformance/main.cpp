@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// One suite that every heap must pass:
 ///   conformance --heap=NAME [doctest options]
+/// pool:NAME is a pool around that heap, under its name.
 /// A heap that this machine lacks, or that is unusable, is a failure.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -59,6 +60,18 @@ int main(int argc, char** argv) {
   try {
     subject.registry = &sa::Registry::system();
     subject.registry->add(std::make_shared<GuardHeap>());
+    const std::string pooled = "pool:";
+    if (subject.name.starts_with(pooled)) {
+      subject.name.erase(0, pooled.size());
+      if (const auto upstream = subject.registry->find(subject.name); upstream != nullptr) {
+        // In a registry of its own: what is added keeps its name.
+        static sa::Registry registry;
+        subject.pool = std::make_shared<sa::Pool>(upstream, sa::PoolOptions{.zero = true});
+        registry.add(subject.pool);
+        registry.refresh();
+        subject.registry = &registry;
+      }
+    }
     subject.heap = subject.registry->find(subject.name);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "conformance: %s\n", error.what());

@@ -39,7 +39,7 @@ TEST_CASE("impossible requests are refused with the right code, a sentence, and 
       {"newline in the name", {.size = 4096, .name = "a\nb"}, std::errc::invalid_argument},
   };
   subject().allocate(4096); // whatever is opened once is open
-  const auto before = support::count();
+  const auto before = subject().count();
   for (const Row& row : rows) {
     CAPTURE(row.what);
     std::error_code ec;
@@ -57,7 +57,7 @@ TEST_CASE("impossible requests are refused with the right code, a sentence, and 
       CHECK(std::strlen(error.what()) > error.operation().size() + error.heap().size() + 8);
     }
   }
-  CHECK(support::leaked_since(before) == "");
+  CHECK(subject().leaked_since(before) == "");
 }
 
 TEST_CASE("an error code is cleared by success") {
@@ -84,11 +84,11 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
   int bitten = 0;
   for (const auto& injection : injections) {
     CAPTURE(injection.name);
-    const auto before = support::count();
+    const auto before = subject().count();
     const int status = support::in_child([&] {
       subject().allocate(4096).map(); // whatever is opened once is open
-      const int descriptors = support::open_descriptors();
-      const int maps = support::mappings();
+      const int descriptors = subject().open_descriptors();
+      const int maps = subject().mappings();
       if (!support::inject(injection)) {
         return 2;
       }
@@ -105,16 +105,16 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
         }
         failures += ec ? 1 : 0;
       }
-      if (support::open_descriptors() != descriptors || support::mappings() > maps + 1) {
+      if (subject().open_descriptors() != descriptors || subject().mappings() > maps + 1) {
         std::fprintf(stderr, "%s left descriptors %d -> %d, mappings %d -> %d\n", injection.name, descriptors,
-                     support::open_descriptors(), maps, support::mappings());
+                     subject().open_descriptors(), maps, subject().mappings());
         return 4;
       }
       return failures == 0 ? not_used : support::passed;
     });
     CHECK((status == support::passed || status == not_used));
     bitten += status == support::passed ? 1 : 0;
-    CHECK(support::leaked_since(before) == "");
+    CHECK(subject().leaked_since(before) == "");
   }
   CHECK(bitten >= 1);
 }
@@ -123,7 +123,7 @@ TEST_CASE("at the limit of descriptors the answer is EMFILE, and the next alloca
   CHECK(support::in_child([] {
           std::vector<sa::DmaBuf> buffers;
           buffers.push_back(subject().allocate(4096));
-          const rlim_t limit = static_cast<rlim_t>(support::open_descriptors()) + 12;
+          const rlim_t limit = static_cast<rlim_t>(subject().open_descriptors()) + 12;
           const rlimit tight{limit, limit};
           ::setrlimit(RLIMIT_NOFILE, &tight);
           std::error_code ec;
@@ -156,12 +156,12 @@ TEST_CASE("at the limit of descriptors the answer is EMFILE, and the next alloca
 
 TEST_CASE("10,000 rounds leave descriptors, mappings and the kernel's counters where they were") {
   subject().allocate(4096);
-  const auto before = support::count();
+  const auto before = subject().count();
   for (int round = 0; round < 10000; ++round) {
     const sa::DmaBuf buffer = subject().allocate(4096, "round");
     if (round % 16 == 0) {
       buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
     }
   }
-  CHECK(support::leaked_since(before) == "");
+  CHECK(subject().leaked_since(before) == "");
 }

@@ -19,7 +19,7 @@ using namespace conformance;
 TEST_CASE("what a mapping, a forked child and a receiving process write, the others read") {
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     CAPTURE(type);
-    const auto before = support::count();
+    const auto before = subject().count();
     {
       const support::SocketPair sockets(type);
       const support::SocketPair turns(SOCK_STREAM);
@@ -52,12 +52,12 @@ TEST_CASE("what a mapping, a forked child and a receiving process write, the oth
       support::signal_peer(turns.a);
       CHECK(support::finish(receiver) == support::passed);
     }
-    CHECK(support::leaked_since(before) == "");
+    CHECK(subject().leaked_since(before) == "");
   }
 }
 
 TEST_CASE("a sent buffer lives on in flight when its maker is killed") {
-  const auto before = support::count();
+  const auto before = subject().count();
   {
     const support::SocketPair sockets(SOCK_SEQPACKET);
     const support::SocketPair turns(SOCK_STREAM);
@@ -82,7 +82,7 @@ TEST_CASE("a sent buffer lives on in flight when its maker is killed") {
       CHECK(filled(received, 9));
     }
   }
-  CHECK(support::leaked_since(before) == "");
+  CHECK(subject().leaked_since(before) == "");
 }
 
 TEST_CASE("after fork both sides allocate and never share by accident") {
@@ -116,7 +116,7 @@ TEST_CASE("after fork both sides allocate and never share by accident") {
 }
 
 TEST_CASE("eight threads allocate, write, check and free at once") {
-  const auto before = support::count();
+  const auto before = subject().count();
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (unsigned id = 0; id < 8; ++id) {
@@ -140,7 +140,7 @@ TEST_CASE("eight threads allocate, write, check and free at once") {
   }
   CHECK(wrong == 0);
   // Threads leave stacks and arenas behind in the C library; descriptors and the kernel's memory must be back.
-  auto now = support::count();
+  auto now = subject().count();
   now.mappings = before.mappings;
   CHECK(now.descriptors == before.descriptors);
   CHECK(now.kernel.at("HugePages_Rsvd") == before.kernel.at("HugePages_Rsvd"));
@@ -173,7 +173,7 @@ TEST_CASE("threads that share one buffer map it once, and the last holder frees 
 TEST_CASE("killing a process that holds a hundred buffers frees them all") {
   subject().allocate(4096);
   const support::SocketPair turns(SOCK_STREAM);
-  const auto before = support::count();
+  const auto before = subject().count();
   const pid_t holder = support::start([&] {
     std::vector<sa::DmaBuf> buffers;
     for (int i = 0; i < 100; ++i) {
@@ -187,7 +187,7 @@ TEST_CASE("killing a process that holds a hundred buffers frees them all") {
   REQUIRE(support::wait_for_peer(turns.b));
   ::kill(holder, SIGKILL);
   CHECK(support::finish(holder) == 128 + SIGKILL);
-  CHECK(support::leaked_since(before) == "");
+  CHECK(subject().leaked_since(before) == "");
   if (subject().has(sa::Trait::PhysAddr)) { // a region of its own: all of it can be had again
     CHECK(subject().allocate(subject().info().max_size).size() == subject().info().max_size);
   }

@@ -10,6 +10,8 @@
 
 #include <sa/sa.hpp>
 
+#include "support/counters.hpp"
+
 namespace conformance {
 
 /// The heap named on the command line.
@@ -17,10 +19,22 @@ struct Subject {
   std::string name;
   sa::Registry* registry = nullptr;
   std::shared_ptr<sa::Heap> heap;
+  std::shared_ptr<sa::Pool> pool; ///< the heap, if it is one
 
   [[nodiscard]] const sa::HeapInfo& info() const { return heap->info(); }
   [[nodiscard]] bool has(sa::Traits traits) const { return info().traits.contains(traits); }
   sa::DmaBuf allocate(std::size_t size, std::string_view name = {}) const { return heap->allocate({.size = size, .name = name}); }
+
+  /// Empties the pool: what it keeps is no leak, and what it hands out next is fresh.
+  void settle() const {
+    if (pool != nullptr) {
+      pool->trim();
+    }
+  }
+  [[nodiscard]] support::Counts count() const { return settle(), support::count(); }
+  [[nodiscard]] std::string leaked_since(const support::Counts& before) const { return settle(), support::leaked_since(before); }
+  [[nodiscard]] int open_descriptors() const { return settle(), support::open_descriptors(); }
+  [[nodiscard]] int mappings() const { return settle(), support::mappings(); }
 };
 
 Subject& subject();

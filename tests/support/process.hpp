@@ -48,4 +48,7 @@ struct Injection {
 };
 bool inject(const Injection& injection);
 
+/// From here on, in this process, every system call but write() and exit is its end: SIGSYS. For children.
+bool forbid_system_calls();
+
 } // namespace support

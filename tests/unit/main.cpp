@@ -11,7 +11,11 @@ namespace unit {
 
 sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_code& ec) {
   ++asked;
-  if (error != 0) {
+  if (refuse_from != 0 && asked >= refuse_from) {
+    return refuse(ec, EIO, "the test's system call");
+  }
+  if (error != 0 && errors_left != 0) {
+    errors_left -= errors_left > 0 ? 1 : 0;
     return refuse(ec, error, "the test's system call");
   }
   sa::Memory memory;

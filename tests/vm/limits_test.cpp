@@ -9,41 +9,18 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <linux/types.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "support/counters.hpp"
 #include "support/process.hpp"
 #include "vm/guest.hpp"
+#include "vm/timeline.hpp"
 
 #include <sa/sa.hpp>
 
 using namespace std::chrono_literals;
 
 namespace {
-
-/// A fence that the test signals (drivers/dma-buf/sw_sync.c).
-class Timeline {
-public:
-  Timeline() : fd_(::open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC)) { REQUIRE(fd_); }
-  [[nodiscard]] sa::UniqueFd fence(unsigned value) const {
-    struct {
-      __u32 value;
-      char name[32];
-      __s32 fence;
-    } create{value, "test", -1};
-    REQUIRE(::ioctl(fd_.get(), _IOWR('W', 0, decltype(create)), &create) == 0);
-    return sa::UniqueFd{create.fence};
-  }
-  void signal() const {
-    __u32 step = 1;
-    REQUIRE(::ioctl(fd_.get(), _IOW('W', 1, __u32), &step) == 0);
-  }
-
-private:
-  sa::UniqueFd fd_;
-};
 
 std::string sentence_of(const std::function<void()>& call, std::errc code) {
   try {
@@ -70,7 +47,7 @@ TEST_CASE("access to a buffer with an unsignalled fence times out, and goes ahea
           doctest::skip(!guest::is("full"))) {
   for (const char* heap : {"dma-heap:system", "udmabuf:4k", "dma-heap:reserved", "drm:card0"}) {
     CAPTURE(heap);
-    const Timeline timeline;
+    const guest::Timeline timeline;
     const sa::DmaBuf buffer = sa::Registry::system().allocate(heap, {.size = 4096});
     const sa::UniqueFd fence = timeline.fence(1);
     buffer.import_sync_file(sa::Access::Write, fence.get()); // a device writes
@@ -94,7 +71,7 @@ TEST_CASE("access to a buffer with an unsignalled fence times out, and goes ahea
 }
 
 TEST_CASE("a reader's fence keeps writers out and lets readers in" * doctest::skip(!guest::is("full"))) {
-  const Timeline timeline;
+  const guest::Timeline timeline;
   const sa::DmaBuf buffer = sa::Registry::system().allocate("dma-heap:system", {.size = 4096});
   const sa::UniqueFd fence = timeline.fence(1);
   buffer.import_sync_file(sa::Access::Read, fence.get());

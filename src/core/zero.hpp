@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+/// @file zero.hpp
+#pragma once
+
+#include <cstddef>
+
+#include <sa/types.hpp>
+
+namespace sa::inline v0::detail {
+
+class Buffer;
+
+/// Zeroes mapped memory in a way that memory of these @p traits takes.
+void zero(void* address, std::size_t size, Traits traits) noexcept;
+
+/// Zeroes a buffer that nobody else holds, and lets devices see it. False when that cannot be done now: it cannot be
+/// mapped, or a device works on it.
+[[nodiscard]] bool zero(Buffer& buffer) noexcept;
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/// What valgrind counts: 1000 rounds of a warm pool, each an allocate() and the end of the buffer, between two requests
+/// to callgrind.
+#include <valgrind/callgrind.h>
+
+#include <sa/sa.hpp>
+
+int main() {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_age = std::chrono::milliseconds::max()});
+  pool.allocate({.size = 4096}).reset();
+  pool.allocate({.size = 4096}).reset();
+  CALLGRIND_START_INSTRUMENTATION;
+  CALLGRIND_TOGGLE_COLLECT;
+  for (int round = 0; round < 1000; ++round) {
+    const sa::DmaBuf buffer = pool.allocate({.size = 4096});
+    if (buffer.size() != 4096) {
+      return 1;
+    }
+  }
+  CALLGRIND_TOGGLE_COLLECT;
+  CALLGRIND_STOP_INSTRUMENTATION;
+  return pool.statistics().hits == 1001 ? 0 : 1;
+}

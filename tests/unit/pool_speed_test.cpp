@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/// What a warm pool does not do, and what a buffer costs beside its pages. Not how fast: that is the benchmarks'.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <vector>
+
+#include "support/allocations.hpp"
+#include "support/process.hpp"
+#include "test_heap.hpp"
+
+namespace {
+
+std::shared_ptr<sa::Heap> memfd() {
+  return sa::Registry::system().find("memfd:4k");
+}
+
+} // namespace
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they make their own
+TEST_CASE("a round of a warm pool makes no system call") {
+  sa::Pool pool(memfd());
+  pool.reserve(4, {.size = 8192});
+  pool.allocate({.size = 4096}).map();
+  CHECK(support::in_child([&] {
+          pool.allocate({.size = 4096}).map(); // the child's own
+          pool.allocate({.size = 4096}).reset();
+          if (!support::forbid_system_calls()) {
+            return 2;
+          }
+          for (int round = 0; round < 1000; ++round) {
+            const sa::DmaBuf buffer = pool.allocate({.size = 4096, .name = "frame"});
+            buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
+          }
+          return support::passed;
+        }) == support::passed);
+  CHECK(support::in_child([&] { // and the count can fail
+          if (!support::forbid_system_calls()) {
+            return 2;
+          }
+          const sa::DmaBuf buffer = pool.allocate({.size = 4096});
+          return support::passed;
+        }) != support::passed);
+}
+#endif
+
+TEST_CASE("a round of a warm pool takes nothing from the heap of the program") {
+  sa::Pool pool(memfd());
+  pool.allocate({.size = 4096}).map();
+  const auto before = support::allocations();
+  for (int round = 0; round < 1000; ++round) {
+    const sa::DmaBuf buffer = pool.allocate({.size = 4096, .name = "frame"});
+    buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
+  }
+  CHECK(support::allocations().count == before.count);
+  const sa::DmaBuf fresh = pool.allocate({.size = 8192});
+  CHECK(support::allocations().count > before.count);
+}
+
+TEST_CASE("a buffer costs at most 256 bytes beside its pages, of a pool or not, in use or free") {
+  constexpr int count = 100;
+  constexpr std::ptrdiff_t most = 256; // bytes
+  std::vector<sa::DmaBuf> held;
+  held.reserve(count);
+  const auto start = support::allocations().bytes;
+  for (int i = 0; i < count; ++i) {
+    held.push_back(memfd()->allocate({.size = 4096, .name = "plain"}));
+  }
+  CHECK(support::allocations().bytes - start <= count * most);
+  CHECK(support::allocations().bytes > start);
+  held.clear();
+  CHECK(support::allocations().bytes == start);
+  sa::Pool pool(memfd());
+  pool.allocate({.size = 4096}).reset();
+  pool.trim();
+  const auto pooled = support::allocations().bytes;
+  for (int i = 0; i < count; ++i) {
+    held.push_back(pool.allocate({.size = 4096, .name = "pooled"}));
+  }
+  CHECK(support::allocations().bytes - pooled <= count * most);
+  MESSAGE("bytes for a buffer: ", (support::allocations().bytes - pooled) / count);
+  held.clear();
+  CHECK(support::allocations().bytes - pooled <= count * most);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/// One pool and many threads.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "support/counters.hpp"
+#include "test_heap.hpp"
+
+namespace {
+
+/// Each word of the memory is its owner's while he has the buffer.
+bool exclusive(const sa::DmaBuf& buffer, std::uint64_t owner) {
+  auto* words = reinterpret_cast<std::uint64_t*>(buffer.map().bytes().data());
+  words[0] = owner;
+  words[511] = ~owner;
+  std::this_thread::yield();
+  return words[0] == owner && words[511] == ~owner;
+}
+
+} // namespace
+
+TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_bytes = 24 * 4096});
+  constexpr int thread_count = 6;
+  constexpr std::uint64_t rounds = 3000;
+  std::atomic<int> wrong{0};
+  std::atomic<std::uint64_t> most_kept{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t id = 1; id <= thread_count; ++id) {
+    threads.emplace_back([&, id] {
+      std::vector<sa::DmaBuf> held;
+      for (std::uint64_t round = 0; round < rounds; ++round) {
+        held.push_back(pool.allocate({.size = 4096}));
+        wrong += exclusive(held.back(), id << 32 | round) ? 0 : 1;
+        if (held.size() > id) {
+          held.clear();
+        }
+        if (round % 500 == 499 && id == 1) {
+          pool.trim();
+        }
+        most_kept = std::max(most_kept.load(), pool.statistics().free_bytes);
+      }
+    });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  CHECK(wrong == 0);
+  const sa::PoolStatistics now = pool.statistics();
+  CHECK(now.hits + now.misses == thread_count * rounds);
+  CHECK(now.live == 0);
+  CHECK(now.free_bytes == now.free_buffers * 4096);
+  CHECK(now.free_bytes <= 24 * 4096);
+  CHECK(now.freed_shared == 0);
+  const int descriptors = support::open_descriptors();
+  pool.trim();
+  CHECK(support::open_descriptors() == descriptors - static_cast<int>(now.free_buffers));
+}
+
+TEST_CASE("what one thread acquires and another releases comes round: upstream is asked for what is in flight, once") {
+  const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
+  sa::Pool pool(upstream);
+  std::mutex lock;
+  std::condition_variable changed;
+  std::deque<sa::DmaBuf> queue;
+  constexpr std::size_t in_flight = 16;
+  constexpr int rounds = 5000;
+  std::atomic<int> wrong{0};
+  std::thread reader([&] {
+    for (int round = 0; round < rounds; ++round) {
+      sa::DmaBuf buffer;
+      {
+        std::unique_lock guard(lock);
+        changed.wait(guard, [&] { return !queue.empty(); });
+        buffer = std::move(queue.front());
+        queue.pop_front();
+      }
+      changed.notify_all();
+      wrong += *reinterpret_cast<int*>(buffer.map().bytes().data()) == round ? 0 : 1;
+    }
+  });
+  for (int round = 0; round < rounds; ++round) {
+    sa::DmaBuf buffer = pool.allocate({.size = 4096});
+    *reinterpret_cast<int*>(buffer.map().bytes().data()) = round;
+    std::unique_lock guard(lock);
+    changed.wait(guard, [&] { return queue.size() < in_flight; });
+    queue.push_back(std::move(buffer));
+    guard.unlock();
+    changed.notify_all();
+  }
+  reader.join();
+  CHECK(wrong == 0);
+  CHECK(upstream->asked <= static_cast<int>(in_flight) + 3); // the queue, and one in each thread's hands
+  CHECK(pool.statistics().free_buffers == static_cast<std::uint64_t>(upstream->asked));
+}
+
+TEST_CASE("a pool may end while other threads still let go of its buffers") {
+  const auto before = support::count();
+  for (int round = 0; round < 100; ++round) {
+    auto pool = std::make_unique<sa::Pool>(sa::Registry::system().find("memfd:4k"));
+    std::vector<std::thread> threads;
+    std::atomic<int> ready{0};
+    for (int id = 0; id < 3; ++id) {
+      std::vector<sa::DmaBuf> held;
+      for (int i = 0; i < 5; ++i) {
+        held.push_back(pool->allocate({.size = 4096}));
+      }
+      threads.emplace_back([&ready, held = std::move(held)]() mutable {
+        ++ready;
+        while (ready < 4) {
+        }
+        held.clear();
+      });
+    }
+    while (ready < 3) {
+    }
+    ++ready;
+    pool.reset();
+    for (auto& thread : threads) {
+      thread.join();
+    }
+  }
+  CHECK(support::open_descriptors() == before.descriptors);
+}
