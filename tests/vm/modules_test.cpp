@@ -396,7 +396,7 @@ MODULES_TEST("random ioctls break nothing") {
       auto right = [&, bit = 0]() mutable { return ((dice >> bit++) & 1) != 0; };
       const unsigned long command = right() || right() ? SA_IOC_ALLOC : random();
       // Each word is right or nonsense: some requests get as far as any, most are stopped at each of the checks.
-      std::uint64_t words[4] = {right() ? 0 : random(), right() && right() ? random() & 0x7fff : random(),
+      std::uint64_t words[4] = {right() ? 0 : random(), right() && right() && right() ? random() & 0x7fff : random(),
                                 right() ? O_RDWR | O_CLOEXEC : random(), right() ? random() & 0xffffffff : random()};
       auto* data = reinterpret_cast<simple_allocate_data*>(memory.data() + (dice >> 16) % page);
       std::memcpy(data, words, sizeof words);
