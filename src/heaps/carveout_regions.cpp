@@ -2,39 +2,16 @@
 #include "heaps/carveout_regions.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
-#include <optional>
 
 #include <fmt/format.h>
 
+#include "core/byte_size.hpp"
 #include "core/heap_name.hpp"
 #include "core/system_facts.hpp"
 
 namespace sa::inline v0::detail {
 namespace {
-
-std::optional<std::uint64_t> parse_bytes(std::string_view text) {
-  const bool hex = text.starts_with("0x") || text.starts_with("0X");
-  text.remove_prefix(hex ? 2 : 0);
-  std::uint64_t number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number, hex ? 16 : 10);
-  if (error != std::errc{}) {
-    return std::nullopt;
-  }
-  unsigned shift = 0;
-  const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
-  if (unit == "K") {
-    shift = 10;
-  } else if (unit == "M") {
-    shift = 20;
-  } else if (unit == "G") {
-    shift = 30;
-  } else if (!unit.empty()) {
-    return std::nullopt;
-  }
-  return (number << shift) >> shift == number ? std::optional(number << shift) : std::nullopt;
-}
 
 ListedRegion parse_entry(std::string_view entry, const std::vector<CarveoutRegion>& tree) {
   constexpr std::string_view option = ",device-memory";
@@ -60,10 +37,10 @@ ListedRegion parse_entry(std::string_view entry, const std::vector<CarveoutRegio
   const std::string_view range = entry.substr(equals + 1);
   const std::size_t at = range.find('@');
   const auto size = parse_bytes(range.substr(0, at));
-  const auto base = at == std::string_view::npos ? std::nullopt : parse_bytes(range.substr(at + 1));
+  const auto base = parse_bytes(at == std::string_view::npos ? std::string_view() : range.substr(at + 1));
   if (size && base) {
-    listed.region.size = *size;
-    listed.region.base = *base;
+    listed.region.size = size.bytes;
+    listed.region.base = base.bytes;
   } else {
     listed.reason = fmt::format("SA_CARVEOUT: \"{}\" is not NAME=SIZE@BASE[,device-memory], as in camera=64M@0x30000000", entry);
   }

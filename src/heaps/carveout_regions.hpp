@@ -19,7 +19,7 @@ struct ListedRegion {
 };
 
 /// Reads the form of SA_CARVEOUT: entries "NAME=SIZE@BASE[,device-memory]" or "NAME[,device-memory]" (a device-tree node
-/// of that name), separated by ';'. SIZE and BASE in bytes, decimal or 0x, with K, M or G. A malformed entry is listed
+/// of that name), separated by ';'. SIZE and BASE as parse_bytes() reads them. A malformed entry is listed
 /// with the reason. Regions of @p tree that no entry names are listed as not to be used, and so are overlapping ones.
 [[nodiscard]] std::vector<ListedRegion> list_regions(std::string_view configuration, const std::vector<CarveoutRegion>& tree);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "core/byte_size.hpp"
 #include "core/heap_name.hpp"
 #include "core/system_facts.hpp"
 #include "support/counters.hpp"
@@ -90,4 +91,59 @@ TEST_CASE("sizes are shown exactly") {
   CHECK(sa::detail::bytes_text(3110400) == "3110400 bytes");
   CHECK(sa::detail::bytes_text(64 << 20) == "64 MiB");
   CHECK(sa::detail::bytes_text(std::uint64_t{1} << 60) == "1073741824 GiB");
+}
+
+TEST_CASE("a size is read exactly, or not at all") {
+  using sa::detail::parse_bytes;
+  const std::pair<const char*, std::uint64_t> right[] = {
+      {"0", 0},
+      {"4096", 4096},
+      {"007", 7},
+      {"0x30000000", 0x30000000},
+      {"0XfF", 255},
+      {"1K", 1024},
+      {"64M", 64 << 20},
+      {"3G", std::uint64_t{3} << 30},
+      {"1T", std::uint64_t{1} << 40},
+      {"5P", std::uint64_t{5} << 50},
+      {"15E", std::uint64_t{15} << 60},
+      {"0x1E", 0x1e}, // a digit
+      {"0x10M", 16 << 20},
+      {"18446744073709551615", UINT64_MAX},
+      {"0xffffffffffffffff", UINT64_MAX},
+  };
+  for (const auto& [text, bytes] : right) {
+    CAPTURE(text);
+    const auto parsed = parse_bytes(text);
+    CHECK(parsed);
+    CHECK(parsed.bytes == bytes);
+  }
+  for (const char* text : {"", " 1", "1 ", "+1", "-1", "1k", "1KB", "1KiB", "1.5M", "M", "0x", "0x-1", "0x0x1", "x1", "1,0",
+                           "99999999999999999999x"}) {
+    CAPTURE(text);
+    CHECK(parse_bytes(text).error == std::errc::invalid_argument);
+    CHECK(parse_bytes(text).bytes == 0);
+  }
+  for (const char* text : {"18446744073709551616", "0x10000000000000000", "16E", "64E", "16384P", "99999999999999999999K"}) {
+    CAPTURE(text);
+    CHECK(parse_bytes(text).error == std::errc::result_out_of_range);
+    CHECK(parse_bytes(text).bytes == 0);
+  }
+}
+
+TEST_CASE("a size is written in the largest unit that is exact, and read back") {
+  using sa::detail::exact_bytes;
+  CHECK(exact_bytes(0) == "0");
+  CHECK(exact_bytes(1023) == "1023");
+  CHECK(exact_bytes(1024) == "1K");
+  CHECK(exact_bytes(1536) == "1536");
+  CHECK(exact_bytes(1536 << 10) == "1536K");
+  CHECK(exact_bytes(std::uint64_t{1} << 63) == "8E");
+  CHECK(exact_bytes(UINT64_MAX) == "18446744073709551615");
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    for (const std::uint64_t low : {0, 1, 3}) {
+      const std::uint64_t bytes = (std::uint64_t{1} << bit) + low;
+      CHECK(sa::detail::parse_bytes(exact_bytes(bytes)).bytes == bytes);
+    }
+  }
 }
