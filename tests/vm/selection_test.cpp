@@ -207,7 +207,9 @@ TEST_CASE("a display takes every dma-buf heap, and neither memfds nor carveouts 
     }
     CHECK(taken >= 4);
     CHECK_FALSE(reason(selection, "memfd:4k").empty());
-    CHECK(says(reason(selection, "carveout:test"), guest::has_own_modules() ? "" : "no dma-buf"));
+    if (!guest::has_own_modules()) { // which make real dma-bufs of it
+      CHECK(says(reason(selection, "carveout:test"), "no dma-buf"));
+    }
     CHECK_FALSE(selection.choices.front().heap->info().traits.contains(Trait::Contiguous)); // scarce memory is spared
     const sa::UniqueFd compositor{::open(("/dev/dri/" + card).c_str(), O_RDWR | O_CLOEXEC)};
     CHECK(::drmIsMaster(compositor.get()) == 1); // the probe did not keep it
