@@ -20,9 +20,14 @@
 namespace sa::inline v0::detail {
 namespace {
 
-constexpr std::uint32_t probe_width = 640;  // pixels; every display takes that
-constexpr std::uint32_t probe_height = 480; // pixels
-constexpr std::uint32_t probe_pitch = probe_width * 4;
+constexpr std::uint32_t pixel = 4; // bytes, of DRM_FORMAT_XRGB8888
+
+/// A framebuffer to ask with, pixels.
+struct Extent {
+  std::uint32_t width = 0; ///< 0: nothing shows one
+  std::uint32_t least_height = 0;
+  std::uint32_t height = 0;
+};
 
 template <auto Free>
 struct Freed {
@@ -48,8 +53,8 @@ UniqueFd open_node(const std::string& path, std::error_code& ec) {
 
 class DrmDevice final : public Consumer {
 public:
-  DrmDevice(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, bool displays)
-      : Consumer(std::move(info), std::move(verdicts)), displays_(displays) {}
+  DrmDevice(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, Extent extent)
+      : Consumer(std::move(info), std::move(verdicts)), extent_(extent) {}
 
   [[nodiscard]] ImportResult import(const DmaBuf& buffer) const override {
     std::error_code ec;
@@ -62,28 +67,36 @@ public:
     if (::drmPrimeFDToHandle(card.get(), buffer.fd(), &handle) != 0) {
       return import_refused("DRM_IOCTL_PRIME_FD_TO_HANDLE", errno);
     }
-    int error = 0;
-    if (displays_) {
+    ImportResult result{ImportVerdict::Accepted, {}};
+    const std::uint32_t pitch = extent_.width * pixel; // bytes
+    const auto height = pitch == 0 ? 0 : static_cast<std::uint32_t>(std::min<std::size_t>(buffer.size() / pitch, extent_.height));
+    if (height < extent_.least_height) {
+      result = {ImportVerdict::Unknown, fmt::format("the buffer has {} bytes, the smallest framebuffer {}", buffer.size(),
+                                                    std::size_t{pitch} * extent_.least_height)};
+    } else if (extent_.width != 0) {
       const std::array<std::uint32_t, 4> handles{handle};
-      const std::array<std::uint32_t, 4> pitches{probe_pitch};
+      const std::array<std::uint32_t, 4> pitches{pitch};
       const std::array<std::uint32_t, 4> offsets{};
       std::uint32_t id = 0;
-      error = -::drmModeAddFB2(card.get(), probe_width, probe_height, DRM_FORMAT_XRGB8888, handles.data(), pitches.data(),
-                               offsets.data(), &id, 0);
+      const int error = -::drmModeAddFB2(card.get(), extent_.width, height, DRM_FORMAT_XRGB8888, handles.data(), pitches.data(),
+                                         offsets.data(), &id, 0);
       if (error == 0) {
         ::drmModeRmFB(card.get(), id);
+      } else {
+        result = import_refused("DRM_IOCTL_MODE_ADDFB2", error);
       }
     }
     ::drmCloseBufferHandle(card.get(), handle);
-    return error == 0 ? ImportResult{ImportVerdict::Accepted, {}} : import_refused("DRM_IOCTL_MODE_ADDFB2", error);
+    return result;
   }
 
   [[nodiscard]] std::size_t probe_size() const noexcept override {
-    return info().imports ? std::size_t{probe_pitch} * probe_height : 0;
+    constexpr std::size_t without_display = std::size_t{1} << 20; // bytes
+    return !info().imports ? 0 : extent_.width == 0 ? without_display : std::size_t{extent_.width} * pixel * extent_.height;
   }
 
 private:
-  bool displays_; ///< has something to show a framebuffer on
+  Extent extent_;
 };
 
 /// The formats of @p plane that @p formats lacks, with their modifiers.
@@ -136,20 +149,24 @@ std::shared_ptr<const Consumer> open_drm_device(DeviceInfo info, std::shared_ptr
   if (!info.imports) {
     info.reason = fmt::format("its driver {} imports no dma-bufs (DRM_CAP_PRIME)", info.driver);
   }
-  bool displays = false;
+  Extent extent;
   if (const Owned<drmModeRes, ::drmModeFreeResources> resources{::drmModeGetResources(card.get())}; resources != nullptr) {
-    displays = resources->count_crtcs > 0;
+    if (resources->count_crtcs > 0) { // 640x480 where that is allowed
+      extent.width = std::clamp(640U, resources->min_width, std::max(resources->min_width, resources->max_width));
+      extent.height = std::clamp(480U, resources->min_height, std::max(resources->min_height, resources->max_height));
+      extent.least_height = std::max(resources->min_height, 1U);
+    }
     info.max_width = resources->max_width;
     info.max_height = resources->max_height;
   }
-  if (displays) {
+  if (extent.width != 0) {
     ::drmSetClientCap(card.get(), DRM_CLIENT_CAP_UNIVERSAL_PLANES, 1); // of this descriptor alone
     const Owned<drmModePlaneRes, ::drmModeFreePlaneResources> planes{::drmModeGetPlaneResources(card.get())};
     for (std::uint32_t i = 0; planes != nullptr && i < planes->count_planes; ++i) {
       add_formats(card.get(), planes->planes[i], info.formats);
     }
   }
-  return std::make_shared<DrmDevice>(std::move(info), std::move(verdicts), displays);
+  return std::make_shared<DrmDevice>(std::move(info), std::move(verdicts), extent);
 }
 
 } // namespace sa::inline v0::detail
