@@ -16,9 +16,12 @@
 #include <system_error>
 #include <vector>
 
+#include <sa/constraints.hpp>
+#include <sa/device.hpp>
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
 #include <sa/heap.hpp>
+#include <sa/selection.hpp>
 #include <sa/types.hpp>
 
 namespace sa {
@@ -66,6 +69,29 @@ public:
   /// @throws Error ENOENT: no such heap, with the list of those there are. EINVAL: a malformed name. Heap::allocate().
   DmaBuf allocate(std::string_view heap, const AllocRequest& request);
   DmaBuf allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept;
+
+  /// The heaps that serve @p devices under @p constraints, best first, and for each other heap the reason. Makes no system
+  /// call unless SelectOptions::probe is set.
+  ///
+  /// First comes what is proven, then what suits, then what depends on what is not known. Within these, the order that the
+  /// configuration wants; then scattered before contiguous memory, which is scarce, where nobody needs it contiguous.
+  /// @throws Error EINVAL: the demands contradict each other; the sentence says which. std::bad_alloc
+  [[nodiscard]] Selection select(const Constraints& constraints, const std::vector<Device>& devices = {},
+                                 const SelectOptions& options = {}) const;
+  [[nodiscard]] Selection select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
+                                 std::error_code& ec) const noexcept;
+
+  /// A buffer of the best heap of select() for request.size that has one: the next is tried on what an alias moves on at.
+  /// request.require and request.alignment count too; the size is rounded up to constraints.size_alignment.
+  /// @throws Error as select(). EOPNOTSUPP: no heap suits. Else what came nearest to success; lists every attempt and every
+  ///         refusal.
+  DmaBuf allocate(const Constraints& constraints, const AllocRequest& request);
+  DmaBuf allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept;
+
+  /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
+  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {});
+  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
+                  std::error_code& ec) noexcept;
 
 private:
   struct State;

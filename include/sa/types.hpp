@@ -99,6 +99,7 @@ struct HeapInfo {
   bool usable = false;           ///< whether an allocation could succeed when this was written
   std::string reason;            ///< why not, and the mend; empty when usable
   std::size_t max_alignment = 0; ///< bytes, the largest alignment it can promise; 0 means granularity
+  std::uint64_t max_address = 0; ///< bytes; all of its memory lies below that physical address; 0: not known
 
   friend bool operator==(const HeapInfo&, const HeapInfo&) = default;
 };

@@ -16,11 +16,6 @@ namespace {
 /// nearest to success.
 constexpr std::array moves_on_at{ENOENT, ENODEV, EACCES, EPERM, EDQUOT, ENOMEM};
 
-int telling(const std::error_code& ec) {
-  const auto* const at = std::find(moves_on_at.begin(), moves_on_at.end(), ec.value());
-  return at == moves_on_at.end() ? -1 : static_cast<int>(at - moves_on_at.begin());
-}
-
 /// The union of what the candidates can: each of them checks the request for itself.
 HeapInfo describe(std::string name, const std::vector<Candidate>& candidates) {
   HeapInfo info;
@@ -52,6 +47,11 @@ bool suits(const HeapInfo& info, const AllocRequest& request) {
 }
 
 } // namespace
+
+int telling(const std::error_code& ec) noexcept {
+  const auto* const at = std::find(moves_on_at.begin(), moves_on_at.end(), ec.value());
+  return at == moves_on_at.end() ? -1 : static_cast<int>(at - moves_on_at.begin());
+}
 
 AliasHeap::AliasHeap(std::string name, std::vector<Candidate> candidates)
     : info_(describe(std::move(name), candidates)), candidates_(std::move(candidates)) {}

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <sa/heap.hpp>
@@ -16,6 +17,9 @@ struct Candidate {
   std::string name;
   std::shared_ptr<Heap> heap; ///< null when there is none of that name
 };
+
+/// How near to success a candidate's error came, larger is nearer; negative for one at which nobody else is tried.
+[[nodiscard]] int telling(const std::error_code& ec) noexcept;
 
 class AliasHeap final : public Heap {
 public:

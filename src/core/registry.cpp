@@ -14,6 +14,8 @@
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
 #include "core/log.hpp"
+#include "core/request.hpp"
+#include "core/selection.hpp"
 #include "core/system_facts.hpp"
 #include "core/thread_index.hpp"
 
@@ -48,7 +50,7 @@ struct Entry {
 /// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
 struct Snapshot {
   std::vector<Entry> entries; ///< heaps, then aliases
-  std::size_t heaps = 0;      ///< how many of them are heaps
+  Heaps heaps;                ///< those of them that are no aliases, in order
 
   [[nodiscard]] const Holders* find(std::string_view name) const noexcept {
     if (name.empty()) {
@@ -114,6 +116,15 @@ Heaps discover() {
   return found;
 }
 
+/// "OPERATION for DEVICES under CONSTRAINTS"
+std::string asked_of(const Constraints& constraints, const std::vector<Device>& devices, std::string operation) {
+  for (const Device& device : devices) {
+    operation += fmt::format("{} {}", &device == devices.data() ? " for" : ",", device.info().name);
+  }
+  const std::string demands = to_string(constraints);
+  return demands.empty() ? operation : fmt::format("{} under \"{}\"", operation, demands);
+}
+
 } // namespace
 
 struct Registry::State {
@@ -129,7 +140,6 @@ struct Registry::State {
     Heaps heaps = discovered;
     heaps.insert(heaps.end(), added.begin(), added.end());
     auto snapshot = std::make_unique<Snapshot>();
-    snapshot->heaps = heaps.size();
     for (const auto& heap : heaps) {
       snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
     }
@@ -138,6 +148,7 @@ struct Registry::State {
       resolve(name, heaps, aliases, found);
       snapshot->entries.push_back({name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
     }
+    snapshot->heaps = std::move(heaps);
     published.push_back(std::move(snapshot));
     current.store(published.back().get(), std::memory_order_release);
   }
@@ -275,9 +286,8 @@ std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
 
 std::vector<HeapInfo> Registry::heaps() const {
   std::vector<HeapInfo> infos;
-  const Snapshot& now = state_->now();
-  for (std::size_t i = 0; i < now.heaps; ++i) {
-    infos.push_back(now.entries[i].heap->heap().info());
+  for (const auto& heap : state_->now().heaps) {
+    infos.push_back(heap->info());
   }
   return infos;
 }
@@ -301,6 +311,44 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, st
       });
     }
     return DmaBuf{};
+  });
+}
+
+Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices,
+                           const SelectOptions& options) const {
+  return detail::or_throw(
+      "", [&] { return asked_of(constraints, devices, "select a heap"); },
+      [&](std::error_code& ec) { return select(constraints, devices, options, ec); });
+}
+
+Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
+                           std::error_code& ec) const noexcept {
+  return detail::or_code(ec, [&] { return detail::select_heaps(state_->now().heaps, constraints, devices, {}, options, ec); });
+}
+
+DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request) {
+  return allocate(std::vector<Device>{}, request, constraints);
+}
+
+DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept {
+  return allocate(std::vector<Device>{}, request, constraints, ec);
+}
+
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints) {
+  return detail::or_throw(
+      "", [&] { return asked_of(constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
+      [&](std::error_code& ec) { return allocate(devices, request, constraints, ec); });
+}
+
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
+                          std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&] {
+    detail::check_form(request, ec);
+    if (ec) {
+      return DmaBuf{};
+    }
+    const Selection selection = select(constraints, devices, {.size = request.size}, ec);
+    return ec ? DmaBuf{} : detail::allocate_selected(selection, request, ec);
   });
 }
 

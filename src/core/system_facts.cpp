@@ -31,6 +31,32 @@ std::size_t total_memory() noexcept {
   return static_cast<std::size_t>(info.totalram + info.totalswap) * info.mem_unit;
 }
 
+std::uint64_t highest_memory() {
+  static const std::uint64_t highest = [] {
+    const std::string text = read_text("/proc/zoneinfo");
+    std::uint64_t pages = 0;   // page frames below which all zones lie
+    std::uint64_t spanned = 0; // of the zone that is being read; its start comes after it
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = std::min(text.find('\n', at), text.size());
+      const std::string_view line(&text[at], end - at);
+      const auto number = [&](std::string_view label, std::uint64_t& value) {
+        const std::size_t found = line.find(label);
+        const std::size_t digit = found == std::string_view::npos ? found : line.find_first_of("0123456789", found);
+        return digit != std::string_view::npos &&
+               std::from_chars(line.data() + digit, line.data() + line.size(), value).ec == std::errc{};
+      };
+      std::uint64_t start = 0;
+      number("spanned ", spanned);
+      if (number("start_pfn:", start) && spanned != 0) {
+        pages = std::max(pages, start + spanned);
+      }
+      at = end + 1;
+    }
+    return pages == 0 ? UINT64_MAX : pages * page_size();
+  }();
+  return highest;
+}
+
 std::string read_text(const std::filesystem::path& path, std::error_code& ec) {
   const UniqueFd fd{uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); })};
   std::string text;

@@ -20,6 +20,10 @@ namespace sa::inline v0::detail {
 /// Bytes of memory and swap: more can never be allocated.
 [[nodiscard]] std::size_t total_memory() noexcept;
 
+/// The physical address that all of Linux's memory lies below, bytes, by /proc/zoneinfo; UINT64_MAX when it does not tell.
+/// Looked up once: memory that is plugged in later is not seen.
+[[nodiscard]] std::uint64_t highest_memory();
+
 /// A field of /proc/meminfo ("CmaFree"), bytes; nothing when the kernel has no such field.
 [[nodiscard]] std::optional<std::uint64_t> meminfo(std::string_view field);
 

@@ -65,6 +65,7 @@ public:
     info_.granularity = page_size();
     info_.max_size = refusal_.empty() ? region.size : total_memory(); // a refused one says why when it is asked
     info_.max_alignment = std::bit_floor(region.size);
+    info_.max_address = region.base + region.size;
     if (refusal_.empty() && !maps_cached && !region.device_memory) {
       refusal_ = "this processor maps it as device memory, where memset and unaligned accesses fault; load the kernel module "
                  "simple_allocator_carveout, or accept it with ,device-memory in SA_CARVEOUT";

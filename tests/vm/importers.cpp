@@ -20,18 +20,21 @@
 
 namespace importers {
 
-Camera::Camera() {
-  for (int number = 0; number < 16 && fd_ < 0; ++number) {
-    const int fd = ::open(("/dev/video" + std::to_string(number)).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+std::string camera_node() {
+  for (int number = 0; number < 16; ++number) {
+    const std::string node = "/dev/video" + std::to_string(number);
+    const sa::UniqueFd fd{::open(node.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
     v4l2_capability capability{};
-    if (fd >= 0 && ::ioctl(fd, VIDIOC_QUERYCAP, &capability) == 0 &&
+    if (fd && ::ioctl(fd.get(), VIDIOC_QUERYCAP, &capability) == 0 &&
         std::strcmp(reinterpret_cast<const char*>(capability.driver), "vivid") == 0 &&
         (capability.device_caps & V4L2_CAP_VIDEO_CAPTURE) != 0 && (capability.device_caps & V4L2_CAP_STREAMING) != 0) {
-      fd_ = fd;
-    } else if (fd >= 0) {
-      ::close(fd);
+      return node;
     }
   }
+  return {};
+}
+
+Camera::Camera() : fd_(::open(camera_node().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)) {
   REQUIRE(fd_ >= 0);
   v4l2_format format{};
   format.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/// @file selection.hpp
+/// Behind Registry::select(): what speaks for and against each heap.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <sa/device.hpp>
+#include <sa/heap.hpp>
+#include <sa/selection.hpp>
+
+namespace sa::inline v0::detail {
+
+/// What the person who runs the machine says of a device.
+struct Profile {
+  std::string match; ///< a node's path, or "driver:NAME"
+  Constraints constraints;
+};
+
+/// What the person who runs the machine wants.
+struct Wishes {
+  std::vector<std::string> order; ///< heaps, "backend:instance" or "backend:*", preferred first
+  std::vector<Profile> profiles;
+};
+
+/// @param heaps those of a registry, in its order
+/// @p ec EINVAL: the demands contradict each other
+[[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Constraints& constraints,
+                                     const std::vector<Device>& devices, const Wishes& wishes, const SelectOptions& options,
+                                     std::error_code& ec);
+
+/// A buffer of the first choice that has one; behind Registry::allocate().
+[[nodiscard]] DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::error_code& ec);
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/// The heap that is chosen for a device is the one the device takes: asked of real drivers.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <xf86drm.h>
+
+#include "support/counters.hpp"
+#include "vm/guest.hpp"
+#include "vm/importers.hpp"
+
+namespace {
+
+using sa::Certainty;
+using sa::Device;
+using sa::Trait;
+
+bool contiguous_only() {
+  return guest::has_argument("vivid.allocators=1");
+}
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// Registries find what modules brought.
+struct Machine {
+  Machine() {
+    guest::load("vivid");
+    registry.refresh();
+  }
+  sa::Registry registry;
+};
+
+/// The choice for @p heap; null when it was refused.
+const sa::Choice* choice(const sa::Selection& selection, const std::string& heap) {
+  const auto found = std::find_if(selection.choices.begin(), selection.choices.end(),
+                                  [&](const auto& one) { return one.heap->info().name == heap; });
+  return found == selection.choices.end() ? nullptr : &*found;
+}
+
+std::string reason(const sa::Selection& selection, const std::string& heap) {
+  const auto found =
+      std::find_if(selection.refusals.begin(), selection.refusals.end(), [&](const auto& one) { return one.heap == heap; });
+  return found == selection.refusals.end() ? std::string() : found->reason;
+}
+
+/// A node that is not there for as long as the object lives.
+class Hidden {
+public:
+  explicit Hidden(std::filesystem::path node) : node_(std::move(node)) {
+    std::filesystem::rename(node_, node_.string() + ".hidden");
+  }
+  Hidden(const Hidden&) = delete;
+  Hidden& operator=(const Hidden&) = delete;
+  ~Hidden() { std::filesystem::rename(node_.string() + ".hidden", node_); }
+
+private:
+  std::filesystem::path node_;
+};
+
+} // namespace
+
+// The order of the first three matters: what a probe finds is remembered.
+
+TEST_CASE("before anybody asked, whether a camera takes scattered memory is not known, and the answer says so") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  CHECK(camera.info().kind == sa::DeviceKind::V4l2);
+  CHECK(camera.info().driver == "vivid");
+  CHECK(camera.info().imports);
+  CHECK(camera.info().image_size >= std::size_t{camera.info().pitch} * camera.info().height);
+  CHECK(camera.info().formats.size() > 10);
+  CHECK(std::ranges::any_of(camera.info().formats, [&](const auto& format) {
+    return format.fourcc == V4L2_PIX_FMT_RGB24 && format.pitch >= 3 * camera.info().width;
+  }));
+  const sa::Selection selection = machine.registry.select({}, {camera});
+  const sa::Choice* const system = choice(selection, "dma-heap:system");
+  REQUIRE(system != nullptr);
+  CHECK(system->certainty == Certainty::Unknown);
+  CHECK(says(system->note, "not known"));
+  CHECK(says(reason(selection, "memfd:4k"), "no dma-buf"));
+}
+
+TEST_CASE("a camera that took a buffer by luck has proven nothing, and that is not remembered") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  {
+    const Hidden udmabuf("/dev/udmabuf");
+    const sa::Selection selection = machine.registry.select({}, {camera}, {.probe = true});
+    const sa::Choice* const system = choice(selection, "dma-heap:system");
+    if (system != nullptr) { // taken: by luck, or since it takes everything, which nobody can tell
+      CHECK(system->certainty == Certainty::Unknown);
+      CHECK(says(system->note, "luck"));
+    }
+  }
+  const sa::Selection later = machine.registry.select({}, {camera});
+  const sa::Choice* const system = choice(later, "dma-heap:system");
+  CHECK((system == nullptr || system->certainty == Certainty::Unknown));
+}
+
+TEST_CASE("after one probe the heap that is chosen for a camera is one that it streams into, with the reason for each other") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  (void)machine.registry.select({}, {camera}, {.probe = true}); // once, so that every node is open that stays open
+  const auto before = support::count();
+  const sa::Selection probed = machine.registry.select({}, {camera}, {.probe = true});
+  CHECK(support::leaked_since(before) == "");
+  for (const sa::Selection& selection : {probed, machine.registry.select({}, {camera})}) { // asked, then remembered
+    REQUIRE_FALSE(selection.choices.empty());
+    const sa::Choice& best = selection.choices.front();
+    CHECK(best.certainty == Certainty::Proven);
+    CHECK(best.heap->info().traits.contains(Trait::Contiguous) == contiguous_only());
+    for (const auto& heap : machine.registry.heaps()) {
+      CAPTURE(heap.name);
+      if (!heap.usable) {
+        CHECK(reason(selection, heap.name) == heap.reason);
+      } else if (!heap.traits.contains(Trait::DmaBuf)) {
+        CHECK(says(reason(selection, heap.name), "no dma-buf"));
+      } else if (contiguous_only() && !heap.traits.contains(Trait::Contiguous)) {
+        CHECK(says(reason(selection, heap.name), "scattered on purpose"));
+      } else if (choice(selection, heap.name) != nullptr) {
+        CHECK(choice(selection, heap.name)->certainty == Certainty::Proven);
+      }
+    }
+  }
+  // The device itself has the last word.
+  importers::Camera streaming;
+  const sa::DmaBuf frame = machine.registry.allocate({camera}, {.size = streaming.frame_size(), .name = "frame"});
+  CHECK(frame.heap() == probed.choices.front().heap->info().name);
+  CHECK(streaming.capture(frame) == 0);
+  CHECK(streaming.shows_colour_bars(frame.access(sa::Access::Read).bytes()));
+  const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((streaming.frame_size() + 4095) / 4096));
+  CHECK((streaming.capture(scattered) != 0) == contiguous_only());
+  CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
+}
+
+TEST_CASE("a camera that another program uses is reported busy, and is not disturbed") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  const sa::DmaBuf frame = machine.registry.allocate({camera}, {.size = camera.info().image_size});
+  const sa::UniqueFd other{::open(importers::camera_node().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+  v4l2_requestbuffers owned{};
+  owned.count = 2;
+  owned.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  owned.memory = V4L2_MEMORY_MMAP;
+  REQUIRE(::ioctl(other.get(), VIDIOC_REQBUFS, &owned) == 0);
+  for (unsigned i = 0; i < owned.count; ++i) {
+    v4l2_buffer queued{};
+    queued.index = i;
+    queued.type = owned.type;
+    queued.memory = owned.memory;
+    REQUIRE(::ioctl(other.get(), VIDIOC_QBUF, &queued) == 0);
+  }
+  int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  REQUIRE(::ioctl(other.get(), VIDIOC_STREAMON, &type) == 0);
+  const sa::ImportResult result = camera.try_import(frame);
+  CHECK(result.verdict == sa::ImportVerdict::Busy);
+  CHECK(says(result.said, "REQBUFS"));
+  CHECK(Device::open(importers::camera_node()).info().imports); // that can be told all the same
+  CHECK(::ioctl(other.get(), VIDIOC_STREAMOFF, &type) == 0);    // it still streamed
+  owned.count = 0;
+  CHECK(::ioctl(other.get(), VIDIOC_REQBUFS, &owned) == 0);
+  CHECK(camera.try_import(frame).verdict == sa::ImportVerdict::Accepted);
+}
+
+TEST_CASE("a buffer too small for a camera's image proves nothing") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  const sa::DmaBuf small = machine.registry.allocate("dma-heap:system", {.size = 4096});
+  const sa::ImportResult result = camera.try_import(small);
+  CHECK(result.verdict == sa::ImportVerdict::Unknown);
+  CHECK(says(result.said, "4096 bytes"));
+}
+
+TEST_CASE("a display takes every dma-buf heap, and neither memfds nor carveouts through /dev/mem" *
+          doctest::skip(!guest::is("full"))) {
+  Machine machine;
+  int displays = 0;
+  for (const auto& card : guest::cards()) {
+    const Device device = Device::open("/dev/dri/" + card);
+    if (device.info().driver != "vkms") {
+      continue;
+    }
+    ++displays;
+    CHECK(device.info().imports);
+    CHECK(device.info().max_width >= 1024);
+    CHECK_FALSE(device.info().formats.empty());
+    const sa::Selection selection = machine.registry.select({}, {device}, {.probe = true});
+    int taken = 0;
+    for (const auto& heap : machine.registry.heaps()) {
+      CAPTURE(heap.name);
+      if (!heap.usable || !heap.traits.contains(Trait::DmaBuf)) {
+        CHECK(choice(selection, heap.name) == nullptr);
+      } else {
+        REQUIRE(choice(selection, heap.name) != nullptr);
+        CHECK(choice(selection, heap.name)->certainty == Certainty::Proven);
+        ++taken;
+      }
+    }
+    CHECK(taken >= 4);
+    CHECK_FALSE(reason(selection, "memfd:4k").empty());
+    if (!guest::has_own_modules()) { // which make real dma-bufs of it
+      CHECK(says(reason(selection, "carveout:test"), "no dma-buf"));
+    }
+    CHECK_FALSE(selection.choices.front().heap->info().traits.contains(Trait::Contiguous)); // scarce memory is spared
+    const sa::UniqueFd compositor{::open(("/dev/dri/" + card).c_str(), O_RDWR | O_CLOEXEC)};
+    CHECK(::drmIsMaster(compositor.get()) == 1); // the probe did not keep it
+  }
+  CHECK(displays == 1);
+}
+
+TEST_CASE("a camera and a display get the heap that both take") {
+  Machine machine;
+  guest::load("vgem");
+  sa::Registry registry;
+  registry.refresh();
+  const Device camera = Device::open(importers::camera_node());
+  const Device display = Device::open("/dev/dri/" + guest::cards().front());
+  const sa::Selection selection = registry.select({}, {camera, display}, {.probe = true});
+  REQUIRE_FALSE(selection.choices.empty());
+  CHECK(selection.choices.front().certainty == Certainty::Proven);
+  const sa::DmaBuf frame = registry.allocate({camera, display}, {.size = camera.info().image_size, .name = "frame"});
+  CHECK(frame.traits().contains(Trait::Contiguous) == contiguous_only());
+  CHECK(camera.try_import(frame).verdict == sa::ImportVerdict::Accepted);
+  CHECK(display.try_import(registry.allocate({camera, display}, {.size = 640 * 480 * 4})).verdict == sa::ImportVerdict::Accepted);
+}
+
+TEST_CASE("a codec's two queues are both asked; this camera's neighbour takes what vmalloc can map" *
+          doctest::skip(!guest::is("full"))) {
+  Machine machine;
+  for (int number = 0; number < 16; ++number) {
+    const std::string node = "/dev/video" + std::to_string(number);
+    std::error_code ec;
+    const Device codec = Device::open(node, ec);
+    if (ec || codec.info().driver != "vim2m") {
+      continue;
+    }
+    CHECK(codec.info().imports);
+    const sa::Selection selection = machine.registry.select({}, {codec}, {.probe = true});
+    REQUIRE_FALSE(selection.choices.empty());
+    CHECK(selection.choices.front().certainty == Certainty::Proven);
+    return;
+  }
+  FAIL("no vim2m");
+}
