@@ -88,7 +88,7 @@ public:
 
   /// Sets the name here alone: the kernel's is the maker's.
   void remember_name(std::string_view name) noexcept {
-    if (!name.empty() || name_length_ != 0) { // a line less to write in a round without names
+    if (name != this->name()) { // a line less to write in a round that changes no name
       name.copy(name_.data(), name_.size());
       name_length_ = static_cast<std::uint8_t>(name.size());
     }
