@@ -103,8 +103,7 @@ public:
 private:
   ~Buffer();
 
-  // First what each round through a pool writes: a cache line or two, which threads that pass buffers to each other pass
-  // too. The rest stays in the caches of both.
+  // First what a round through a pool reads.
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> given_away_{false};
   std::uint8_t name_length_ = 0;
