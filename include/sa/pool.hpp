@@ -22,6 +22,7 @@ namespace sa {
 inline namespace v0 {
 
 namespace detail {
+class Rack;
 class Shelves;
 }
 
@@ -115,7 +116,7 @@ protected:
 private:
   DmaBuf allocate_fresh(const AllocRequest& request, std::error_code& ec);
   DmaBuf ask_upstream(const AllocRequest& request, std::error_code& ec);
-  void join(detail::Buffer& buffer, const AllocRequest& request, unsigned epoch, bool reserved) noexcept;
+  void join(detail::Buffer& buffer, detail::Rack& rack, unsigned epoch, bool reserved) noexcept;
 
   std::shared_ptr<Heap> upstream_;
   PoolOptions options_;

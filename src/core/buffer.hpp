@@ -88,7 +88,7 @@ public:
 
   /// Sets the name here alone: the kernel's is the maker's.
   void remember_name(std::string_view name) noexcept {
-    if (!name.empty() || name_length_ != 0) { // a line less to write in a round without names
+    if (name != this->name()) { // a line less to write in a round that changes no name
       name.copy(name_.data(), name_.size());
       name_length_ = static_cast<std::uint8_t>(name.size());
     }
@@ -103,8 +103,7 @@ public:
 private:
   ~Buffer();
 
-  // First what each round through a pool writes: a cache line or two, which threads that pass buffers to each other pass
-  // too. The rest stays in the caches of both.
+  // First what a round through a pool reads.
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> given_away_{false};
   std::uint8_t name_length_ = 0;

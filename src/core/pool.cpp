@@ -106,7 +106,7 @@ DmaBuf Pool::allocate_fresh(const AllocRequest& request, std::error_code& ec) {
   const unsigned epoch = detail::fork_epoch.load(std::memory_order_acquire);
   DmaBuf made = ask_upstream(request, ec);
   if (Buffer* buffer = Handover::buffer(made); buffer != nullptr && buffer->can_join_pool()) {
-    join(*buffer, request, epoch, false);
+    join(*buffer, shelves_->enter(class_of(request, granularity_), 1), epoch, false);
     shelves_->note_miss();
   }
   return made;
@@ -141,9 +141,9 @@ DmaBuf Pool::ask_upstream(const AllocRequest& request, std::error_code& ec) {
   return made;
 }
 
-void Pool::join(Buffer& buffer, const AllocRequest& request, unsigned epoch, bool reserved) noexcept {
+void Pool::join(Buffer& buffer, detail::Rack& rack, unsigned epoch, bool reserved) noexcept {
   const Traits traits = buffer.memory().traits;
-  buffer.join_pool({shelves_, class_of(request, granularity_), buffer.memory().size, reserved}, epoch,
+  buffer.join_pool({shelves_, &rack, buffer.memory().size, reserved}, epoch,
                    options_.zero ? traits : traits.without(Trait::Zeroed));
 }
 
@@ -189,13 +189,15 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
       }
       bytes += buffer->memory().size;
     }
+    detail::Rack& rack = shelves_->enter(class_of(request, granularity_), count);
     if (!shelves_->set_room_aside(bytes, detail::Shelves::Which::All)) {
+      shelves_->leave(rack, count);
       too_much(made.front().size());
       return;
     }
     for (DmaBuf& one : made) {
       Buffer* buffer = Handover::unwrap(one);
-      join(*buffer, request, 0, true);
+      join(*buffer, rack, 0, true);
       shelves_->park_reserved(*buffer);
     }
   });

@@ -13,6 +13,7 @@
 namespace sa::inline v0::detail {
 
 class Buffer;
+class Rack;
 
 /// Who takes a buffer when nobody holds it any more.
 class Recycler {
@@ -40,19 +41,17 @@ struct PoolClass {
 /// What the pool knows of a buffer for good.
 struct PoolSlip {
   std::shared_ptr<Recycler> recycler{}; ///< null: of no pool
-  PoolClass of{};
-  std::size_t bytes = 0; ///< the buffer's size
-  bool reserved = false; ///< does not age
+  Rack* rack = nullptr;                 ///< of its class
+  std::size_t bytes = 0;                ///< the buffer's size
+  bool reserved = false;                ///< does not age
 };
 
-/// What changes in each round. While the buffer is in use it belongs to the one thread that acquires or recycles it; while
-/// it lies on a shelf, to whoever has locked the shelf.
+/// What rounds change, and only when it is another: a buffer that nobody writes stays in the caches of all who pass it on.
+/// While the buffer is in use it belongs to the one thread that acquires or recycles it; while it lies on a shelf, to
+/// whoever has locked the shelf.
 struct PoolPlace {
-  unsigned epoch = 0;          ///< fork_epoch when the buffer was acquired
-  unsigned tick = 0;           ///< of the pool's age, when it came back
-  Buffer* below = nullptr;     ///< the next of its class on the shelf
-  Buffer* beside = nullptr;    ///< of the topmost of a class: the topmost of another class in the same bin
-  std::size_t bytes_below = 0; ///< of itself and all below it
+  unsigned epoch = 0; ///< fork_epoch when the buffer was acquired
+  unsigned tick = 0;  ///< of the pool's age, when it came back
 };
 
 } // namespace sa::inline v0::detail

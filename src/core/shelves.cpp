@@ -2,6 +2,7 @@
 #include "core/shelves.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <climits>
 #include <thread>
@@ -22,15 +23,6 @@ namespace {
 [[gnu::tls_model("initial-exec")]] thread_local unsigned meetings = 0;
 /// So many, and the thread moves on: somebody else lives there.
 constexpr unsigned too_many_meetings = 16;
-
-/// Tells the processor that it waits.
-void relax() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-  asm volatile("yield" ::: "memory");
-#endif
-}
 
 std::size_t shelves_for_this_machine() noexcept {
   constexpr unsigned most = 32;
@@ -53,205 +45,96 @@ inline void hand_out(Shelf& shelf, Buffer& buffer) noexcept {
   }
 }
 
-std::size_t dispose_chain(Buffer* buffer) noexcept {
-  std::size_t count = 0;
-  while (buffer != nullptr) {
-    Buffer* const below = buffer->place().below;
-    Buffer::dispose(buffer);
-    buffer = below;
-    ++count;
+inline void note_return(Shelf& shelf, Buffer& buffer, unsigned tick) noexcept {
+  if (buffer.place().tick != tick) { // as above
+    buffer.place().tick = tick;
   }
-  return count;
+  shelf.came_back.add(1);
 }
 
 } // namespace
 
-// Shelf
-
-void Shelf::lock() noexcept {
-  // A holder is some nanoseconds from letting go, unless it was preempted or forks: then only sleeping lets a thread of
-  // lower priority run.
-  constexpr int patience = 1000; // some tens of microseconds
-  for (int attempt = 0; locked_.load(std::memory_order_relaxed) || !try_lock(); ++attempt) {
-    if (attempt < patience) {
-      relax();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-  }
-}
-
-inline Shelf::Bin& Shelf::bin_of(PoolClass of) noexcept {
-  constexpr std::uint64_t golden = 0x9E3779B97F4A7C15; // 2^64 over the golden ratio: multiplying spreads
-  constexpr unsigned shift = 64 - std::bit_width(bin_count - 1);
-  return bins_[(static_cast<std::uint64_t>(of.size) * golden) >> shift];
-}
-
-inline Buffer** Shelf::find(Bin& bin, PoolClass of) noexcept {
-  Buffer** top = &bin;
-  while (*top != nullptr && !((*top)->slip().of == of)) {
-    top = &(*top)->place().beside;
-  }
-  return top;
-}
-
-[[gnu::always_inline]] inline void Shelf::push(Buffer& buffer) noexcept {
-  const PoolSlip& slip = buffer.slip();
-  PoolPlace& place = buffer.place();
-  Buffer** const top = find(bin_of(slip.of), slip.of);
-  place.below = *top;
-  place.beside = nullptr;
-  place.bytes_below = slip.bytes;
-  if (place.below != nullptr) {
-    place.beside = place.below->place().beside;
-    place.bytes_below += place.below->place().bytes_below;
-  }
-  *top = &buffer;
-  bytes.add(slip.bytes);
-}
-
-[[gnu::always_inline]] inline Buffer* Shelf::pop(PoolClass of) noexcept {
-  Buffer** const top = find(bin_of(of), of);
-  Buffer* const buffer = *top;
-  if (buffer != nullptr) {
-    const PoolPlace& place = buffer->place();
-    if (place.below != nullptr) {
-      if (place.below->place().beside != place.beside) {
-        place.below->place().beside = place.beside;
-      }
-      *top = place.below;
-    } else {
-      *top = place.beside;
-    }
-    bytes.subtract(buffer->slip().bytes);
-  }
-  return buffer;
-}
-
-bool Shelf::take_all(Shelf& other, PoolClass of) noexcept {
-  Buffer** const theirs = find(other.bin_of(of), of);
-  Buffer* const chain = *theirs;
-  if (chain == nullptr) {
-    return false;
-  }
-  *theirs = chain->place().beside;
-  chain->place().beside = nullptr;
-  *find(bin_of(of), of) = chain;
-  const std::size_t moved = chain->place().bytes_below;
-  // What this shelf handed out came back there: the room it has left is for these. More comes with them.
-  if (const std::size_t spare = room(); spare < moved) {
-    allowance += moved - spare;
-    other.allowance -= moved - spare;
-  }
-  bytes.add(moved);
-  other.bytes.subtract(moved);
-  return true;
-}
-
-template <typename Which>
-Buffer* Shelf::take_if(Buffer* chain, Which&& which) noexcept {
-  const auto hang = [](Buffer*& onto, Buffer* one) {
-    one->place().below = onto;
-    onto = one;
-  };
-  for (Bin& bin : bins_) {
-    Buffer* top = std::exchange(bin, nullptr);
-    while (top != nullptr) {
-      Buffer* const beside = std::exchange(top->place().beside, nullptr);
-      Buffer* kept = nullptr; // upside down: pushed again they lie as they lay
-      while (top != nullptr) {
-        Buffer* const below = top->place().below;
-        bytes.subtract(top->slip().bytes);
-        hang(which(*top) ? chain : kept, top);
-        top = below;
-      }
-      while (kept != nullptr) {
-        Buffer* const below = kept->place().below;
-        push(*kept);
-        kept = below;
-      }
-      top = beside;
-    }
-  }
-  return chain;
-}
-
-template <typename Which>
-bool Shelf::any(Which&& which) const noexcept {
-  for (Buffer* top : bins_) {
-    for (; top != nullptr; top = top->place().beside) {
-      for (Buffer* buffer = top; buffer != nullptr; buffer = buffer->place().below) {
-        if (which(*buffer)) {
-          return true;
-        }
-      }
-    }
-  }
-  return false;
-}
-
-void Shelf::disinherit() noexcept {
-  for (Bin& bin : bins_) {
-    Buffer** last = &inherited;
-    while (*last != nullptr) {
-      last = &(*last)->place().beside;
-    }
-    *last = std::exchange(bin, nullptr);
-  }
-  bytes.subtract(bytes.get());
-}
-
-// Shelves
-
 Shelves::Shelves(const PoolOptions& options)
     : max_bytes_(options.max_age.count() == 0 ? 0 : options.max_bytes), recycle_(options.recycle),
       ages_(options.max_age != std::chrono::milliseconds::max()), interval_(part_of(options.max_age, ticks_per_age)),
-      shelf_count_(shelves_for_this_machine()), shelves_(std::make_unique<Shelf[]>(shelf_count_)),
-      attention_(ages_ ? dormant : 0), unclaimed_(max_bytes_) {}
+      racks_(shelves_for_this_machine()), attention_(ages_ ? dormant : 0), unclaimed_(max_bytes_) {}
 
-/// Locks the shelf of this thread; when somebody is there, another.
-[[gnu::always_inline]] inline Shelf& Shelves::lock_near() noexcept {
-  Shelf& own = shelves_[near & (shelf_count_ - 1)];
-  return near != 0 && own.try_lock() ? own : lock_another();
+Rack& Shelves::enter(PoolClass of, std::size_t buffers) {
+  Rack& rack = racks_.enter(of, buffers);
+  try {
+    blocks_.enter(buffers);
+  } catch (...) {
+    Racks::leave(rack, buffers);
+    throw;
+  }
+  return rack;
 }
 
-Shelf& Shelves::lock_another() noexcept {
+void Shelves::leave(Rack& rack, std::size_t buffers) noexcept {
+  Racks::leave(rack, buffers);
+  blocks_.leave(buffers);
+}
+
+/// The shelf of this thread, locked; null when somebody is there, or the thread has none yet.
+[[gnu::always_inline]] inline Shelf* Shelves::try_lock_near(Rack& rack) noexcept {
+  Shelf& own = rack[near & racks_.mask()];
+  return near != 0 && own.try_lock() ? &own : nullptr;
+}
+
+/// The shelf of this thread, locked; when somebody is there, another.
+Shelf& Shelves::lock_near(Rack& rack) noexcept {
+  if (Shelf* const own = try_lock_near(rack); own != nullptr) {
+    return *own;
+  }
   if (near == 0) {
     near = thread_index() + 1;
   } else if (++meetings >= too_many_meetings) {
     meetings = 0;
     near = near == UINT_MAX ? 1 : near + 1;
   }
-  const std::size_t mask = shelf_count_ - 1;
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    if (Shelf& other = shelves_[(near + i) & mask]; other.try_lock()) {
+  const std::size_t mask = racks_.mask();
+  for (std::size_t i = 0; i <= mask; ++i) {
+    if (Shelf& other = rack[(near + i) & mask]; other.try_lock()) {
       return other;
     }
   }
-  Shelf& own = shelves_[near & mask];
+  Shelf& own = rack[near & mask];
   own.lock();
   return own;
 }
 
+// acquire() and recycle() do the usual here, where no call makes them save a register, and leave the rest to others.
+
 Buffer* Shelves::acquire(PoolClass of) noexcept {
-  Shelf& shelf = lock_near();
-  Buffer* const buffer = shelf.pop(of);
-  if (buffer == nullptr) [[unlikely]] {
-    return acquire_elsewhere(shelf, of);
+  Rack* const rack = racks_.find(of);
+  if (rack == nullptr) [[unlikely]] {
+    return nullptr;
   }
-  hand_out(shelf, *buffer);
-  __builtin_prefetch(buffer->place().below, 1); // it may have come back on another processor
-  shelf.unlock();
+  Shelf* const shelf = try_lock_near(*rack);
+  if (shelf == nullptr || !shelf->some_on_top() || !rack->is(of)) [[unlikely]] {
+    return acquire_with_care(*rack, shelf, of);
+  }
+  Buffer* const buffer = shelf->pop_top();
+  hand_out(*shelf, *buffer);
+  shelf->unlock();
   return buffer;
 }
 
-/// @param own locked; unlocked here
-Buffer* Shelves::acquire_elsewhere(Shelf& own, PoolClass of) noexcept {
-  Buffer* buffer = nullptr;
+/// @param locked a shelf of @p rack; unlocked here. Or null
+Buffer* Shelves::acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noexcept {
+  Shelf& own = locked != nullptr ? *locked : lock_near(rack);
+  if (!rack.is(of)) { // since it was found; a rack that the class has by now is no older than this call
+    own.unlock();
+    return nullptr;
+  }
+  Buffer* buffer = own.pop(blocks_);
+  if (buffer != nullptr) {
+    hand_out(own, *buffer);
+  }
   bool passed_over = false;
-  for (std::size_t i = 0; i < shelf_count_ && buffer == nullptr; ++i) {
-    const std::size_t index = (own.source + i) & (shelf_count_ - 1); // where it was last time, it will be again
-    Shelf& other = shelves_[index];
+  for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr; ++i) {
+    const auto index = static_cast<std::uint32_t>((own.source + i) & racks_.mask()); // where it was last time, it will be again
+    Shelf& other = rack[index];
     if (&other == &own) {
       continue;
     }
@@ -259,8 +142,8 @@ Buffer* Shelves::acquire_elsewhere(Shelf& own, PoolClass of) noexcept {
       passed_over = true;
       continue;
     }
-    if (own.take_all(other, of)) {
-      buffer = own.pop(of);
+    if (own.take_all(other)) {
+      buffer = own.pop(blocks_);
       hand_out(own, *buffer);
       own.source = index;
     }
@@ -268,41 +151,37 @@ Buffer* Shelves::acquire_elsewhere(Shelf& own, PoolClass of) noexcept {
   }
   own.unlock();
   // What comes next is dear: first wait for shelves that somebody held.
-  for (std::size_t i = 0; i < shelf_count_ && buffer == nullptr && passed_over; ++i) {
-    shelves_[i].lock();
-    buffer = shelves_[i].pop(of);
+  for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr && passed_over; ++i) {
+    Shelf& other = rack[i];
+    other.lock();
+    buffer = rack.is(of) ? other.pop(blocks_) : nullptr;
     if (buffer != nullptr) {
-      hand_out(shelves_[i], *buffer);
+      hand_out(other, *buffer);
     }
-    shelves_[i].unlock();
+    other.unlock();
   }
   return buffer;
 }
 
+/// The usual: nobody else saw the buffer, and there is room for it.
 void Shelves::recycle(Buffer& buffer) noexcept {
-  if (!try_park(buffer)) [[unlikely]] {
-    recycle_with_care(buffer);
-  }
-}
-
-/// The usual case: nobody else saw the buffer, and there is room for it.
-inline bool Shelves::try_park(Buffer& buffer) noexcept {
   const PoolSlip& slip = buffer.slip();
-  PoolPlace& place = buffer.place();
-  if (buffer.given_away()) {
-    return false;
+  Shelf* const shelf = buffer.given_away() ? nullptr : try_lock_near(*slip.rack);
+  if (shelf == nullptr) [[unlikely]] {
+    recycle_with_care(buffer);
+    return;
   }
-  Shelf& shelf = lock_near();
   const unsigned attention = attention_.load(std::memory_order_relaxed);
-  const bool usual = place.epoch == fork_epoch.load(std::memory_order_relaxed) &&
-                     (attention == 0 || (attention == dormant && slip.reserved)) && shelf.room() >= slip.bytes;
-  if (usual) [[likely]] {
-    place.tick = tick_.load(std::memory_order_relaxed);
-    shelf.came_back.add(1);
-    shelf.push(buffer);
+  if (buffer.place().epoch != fork_epoch.load(std::memory_order_relaxed) ||
+      (attention != 0 && !(attention == dormant && slip.reserved)) || shelf->room() < slip.bytes || shelf->top_is_full())
+      [[unlikely]] {
+    shelf->unlock();
+    recycle_with_care(buffer);
+    return;
   }
-  shelf.unlock(); // the last touch of this object: whoever takes the buffer may end the pool
-  return usual;
+  note_return(*shelf, buffer, tick_.load(std::memory_order_relaxed));
+  shelf->push_top(buffer);
+  shelf->unlock(); // the last touch of this object: whoever takes the buffer may end the pool
 }
 
 void Shelves::recycle_with_care(Buffer& buffer) noexcept {
@@ -316,7 +195,7 @@ void Shelves::recycle_with_care(Buffer& buffer) noexcept {
       const bool parents = static_cast<int>(place.epoch - first_epoch.load(std::memory_order_relaxed)) < 0;
       if (parents || !buffer.memory().fd || !(recycle_ == Recycle::Always || unshared(buffer))) {
         freed_shared_.fetch_add(1, std::memory_order_relaxed);
-        Buffer::dispose(&buffer); // and this with it, if it was the pool's last
+        dispose(buffer);
         return;
       }
       buffer.taken_back();
@@ -332,14 +211,14 @@ void Shelves::recycle_with_care(Buffer& buffer) noexcept {
   }
   if (parked == Parked::NoRoom) {
     freed_full_.fetch_add(1, std::memory_order_relaxed);
-    Buffer::dispose(&buffer);
+    dispose(buffer);
   }
 }
 
 Shelves::Parked Shelves::park(Buffer& buffer) noexcept {
   const PoolSlip& slip = buffer.slip();
   PoolPlace& place = buffer.place();
-  Shelf& shelf = lock_near();
+  Shelf& shelf = lock_near(*slip.rack);
   // Under the lock: close() and age() first say what they do, then look at each shelf under its lock, so one of the two
   // sees the other.
   const unsigned attention = attention_.load(std::memory_order_relaxed);
@@ -350,12 +229,11 @@ Shelves::Parked Shelves::park(Buffer& buffer) noexcept {
   } else if ((attention & closed) != 0 || (shelf.room() < slip.bytes && !grow(shelf, slip.bytes))) {
     result = Parked::NoRoom;
   } else {
-    place.tick = tick_.load(std::memory_order_relaxed);
-    shelf.came_back.add(1);
     if ((attention & dormant) != 0 && !slip.reserved) {
       wake = (attention_.fetch_and(~dormant, std::memory_order_relaxed) & dormant) != 0;
     }
-    shelf.push(buffer);
+    note_return(shelf, buffer, tick_.load(std::memory_order_relaxed));
+    shelf.push(buffer, blocks_);
   }
   shelf.unlock(); // the last touch of this object, as above
   if (wake) {
@@ -376,36 +254,33 @@ bool Shelves::grow(Shelf& shelf, std::size_t bytes) noexcept {
   if (bytes > max_bytes_) {
     return false;
   }
-  shelf.allowance += claim(bytes - shelf.room());
-  for (std::size_t i = 0; i < shelf_count_ && shelf.room() < bytes; ++i) {
-    Shelf& other = shelves_[i];
-    if (&other != &shelf && other.try_lock()) {
-      const std::size_t moved = std::min(other.room(), bytes - shelf.room());
-      other.allowance -= moved;
-      shelf.allowance += moved;
+  shelf.allowance.add(claim(bytes - shelf.room()));
+  return shelf.room() >= bytes || racks_.any_shelf([&](Shelf& other) {
+    if (&other != &shelf && other.room() != 0 && other.try_lock()) {
+      shelf.allowance.add(other.give_room(bytes - shelf.room()));
       other.unlock();
     }
-  }
-  return shelf.room() >= bytes;
+    return shelf.room() >= bytes;
+  });
 }
 
 bool Shelves::set_room_aside(std::size_t bytes, Which cost) noexcept {
   if (bytes > max_bytes_) {
     return false;
   }
-  std::size_t have = claim(bytes);
+  std::size_t have = 0;
   // First what shelves do not use, then what they use for buffers that age, then what is reserved for other requests.
   for (int effort = 0; effort <= (cost == Which::All ? 2 : 1) && have < bytes; ++effort) {
     if (effort != 0) {
       trim(effort == 1 ? Which::Unreserved : Which::All);
     }
-    for (std::size_t i = 0; i < shelf_count_ && have < bytes; ++i) {
-      shelves_[i].lock();
-      const std::size_t moved = std::min(shelves_[i].room(), bytes - have);
-      shelves_[i].allowance -= moved;
-      shelves_[i].unlock();
-      have += moved;
-    }
+    have += claim(bytes - have);
+    have < bytes&& racks_.any_shelf([&](Shelf& shelf) {
+      shelf.lock();
+      have += shelf.give_room(bytes - have);
+      shelf.unlock();
+      return have == bytes;
+    });
   }
   if (have < bytes) {
     return_room(have);
@@ -418,9 +293,9 @@ void Shelves::return_room(std::size_t bytes) noexcept {
 }
 
 void Shelves::park_reserved(Buffer& buffer) noexcept {
-  Shelf& shelf = lock_near();
-  shelf.allowance += buffer.slip().bytes;
-  shelf.push(buffer);
+  Shelf& shelf = lock_near(*buffer.slip().rack);
+  shelf.allowance.add(buffer.slip().bytes);
+  shelf.push(buffer, blocks_);
   shelf.unlock();
   reserved_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -428,13 +303,20 @@ void Shelves::park_reserved(Buffer& buffer) noexcept {
 template <typename Decide>
 std::size_t Shelves::give_back_if(Decide&& decide) noexcept {
   std::size_t count = 0;
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    Shelf& shelf = shelves_[i];
-    shelf.lock();
-    Buffer* const chain = shelf.any(decide) ? shelf.take_if(nullptr, decide) : nullptr;
-    shelf.unlock();
-    count += dispose_chain(chain);
-  }
+  racks_.each_shelf([&](Shelf& shelf) {
+    std::array<Buffer*, 128> taken;
+    std::size_t found = 0;
+    do { // so many at once: they end with no lock held
+      shelf.lock();
+      found = shelf.take_if(decide, taken, blocks_);
+      if (found != 0) { // the class may be over
+        return_room(shelf.give_room(max_bytes_));
+      }
+      shelf.unlock();
+      std::for_each_n(taken.begin(), found, [&](Buffer* buffer) { dispose(*buffer); });
+      count += found;
+    } while (found == taken.size());
+  });
   given_back_.fetch_add(count, std::memory_order_relaxed);
   return count;
 }
@@ -451,42 +333,56 @@ void Shelves::close() noexcept {
 }
 
 void Shelves::drop_inherited() noexcept {
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    Shelf& shelf = shelves_[i];
-    shelf.lock();
-    Buffer* top = std::exchange(shelf.inherited, nullptr);
-    shelf.unlock();
-    while (top != nullptr) {
-      Buffer* const beside = top->place().beside;
-      dispose_chain(top);
-      top = beside;
-    }
+  if (!inherited_.load(std::memory_order_acquire)) {
+    return;
   }
+  racks_.each_shelf([&](Shelf& shelf) {
+    unsigned count = 0;
+    shelf.lock();
+    Block block = shelf.take_inherited(count);
+    shelf.unlock();
+    for (;; count = Block::size) {
+      std::for_each_n(block.buffers.begin(), count, [&](Buffer* buffer) { dispose(*buffer); });
+      if (block.below == nullptr) {
+        break;
+      }
+      Block& below = *block.below;
+      block = below;
+      blocks_.put(below);
+    }
+  });
+  inherited_.store(false, std::memory_order_release); // others who came meanwhile saw to each shelf themselves
+}
+
+/// Ends @p buffer; and this with it, if it was the last of a pool that is gone.
+void Shelves::dispose(Buffer& buffer) noexcept {
+  leave(*buffer.slip().rack, 1);
+  Buffer::dispose(&buffer);
 }
 
 void Shelves::discard(Buffer& buffer) noexcept {
   discarded_.fetch_add(1, std::memory_order_relaxed);
-  Buffer::dispose(&buffer);
+  dispose(buffer);
 }
 
 std::uint64_t Shelves::free_buffers() const noexcept {
   std::uint64_t in = reserved_.load(std::memory_order_relaxed);
   std::uint64_t out = given_back_.load(std::memory_order_relaxed);
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    in += shelves_[i].came_back.get();
-    out += shelves_[i].handed_out.get();
-  }
+  racks_.each_shelf([&](const Shelf& shelf) {
+    in += shelf.came_back.get();
+    out += shelf.handed_out.get();
+  });
   return in > out ? in - out : 0;
 }
 
 PoolStatistics Shelves::statistics() const noexcept {
   PoolStatistics now;
   std::uint64_t came_back = 0;
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    came_back += shelves_[i].came_back.get();
-    now.hits += shelves_[i].handed_out.get();
-    now.free_bytes += shelves_[i].bytes.get();
-  }
+  racks_.each_shelf([&](const Shelf& shelf) {
+    came_back += shelf.came_back.get();
+    now.hits += shelf.handed_out.get();
+    now.free_bytes += shelf.bytes.get();
+  });
   now.hits -= std::min(now.hits, discarded_.load(std::memory_order_relaxed));
   now.misses = misses_.load(std::memory_order_relaxed);
   now.freed_shared = freed_shared_.load(std::memory_order_relaxed);
@@ -514,39 +410,37 @@ std::optional<Shelves::Clock::time_point> Shelves::age(Clock::time_point now) no
   }
   // Nothing left that ages: sleep. See park() for who wakes.
   attention_.fetch_or(dormant, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    shelves_[i].lock();
-    const bool found = shelves_[i].any([](const Buffer& buffer) { return !buffer.slip().reserved; });
-    shelves_[i].unlock();
-    if (found) {
-      attention_.fetch_and(~dormant, std::memory_order_relaxed);
-      if (!next_tick_) {
-        next_tick_ = now + interval_;
-      }
-      return next_tick_;
-    }
+  const bool found = racks_.any_shelf([](Shelf& shelf) {
+    shelf.lock();
+    const bool ages = shelf.any([](const Buffer& buffer) { return !buffer.slip().reserved; });
+    shelf.unlock();
+    return ages;
+  });
+  if (!found) {
+    next_tick_.reset();
+    return std::nullopt;
   }
-  next_tick_.reset();
-  return std::nullopt;
+  attention_.fetch_and(~dormant, std::memory_order_relaxed);
+  if (!next_tick_) {
+    next_tick_ = now + interval_;
+  }
+  return next_tick_;
 }
 
 void Shelves::lock_all() noexcept {
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    shelves_[i].lock();
-  }
+  racks_.lock_all();
+  blocks_.lock();
 }
 
 void Shelves::unlock_all() noexcept {
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    shelves_[i].unlock();
-  }
+  blocks_.unlock();
+  racks_.unlock_all();
 }
 
 void Shelves::disinherit() noexcept {
   given_back_.fetch_add(free_buffers(), std::memory_order_relaxed);
-  for (std::size_t i = 0; i < shelf_count_; ++i) {
-    shelves_[i].disinherit();
-  }
+  racks_.each_shelf([](Shelf& shelf) { shelf.disinherit(); });
+  inherited_.store(true, std::memory_order_relaxed);
   attention_.fetch_or(ages_ ? dormant : 0, std::memory_order_relaxed);
   next_tick_.reset();
 }

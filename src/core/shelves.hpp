@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /// @file shelves.hpp
-/// Where a pool keeps its free buffers: several shelves, so that threads do not meet. Each thread has a shelf it turns to
-/// first. A shelf is locked for some nanoseconds by whoever touches it, never during a system call, and nobody waits for a
-/// lock while another shelf will do.
+/// Where a pool keeps its free buffers, which of them and how long. Each thread has a shelf of a rack it turns to first. A
+/// shelf is locked for some nanoseconds by whoever touches it, never during a system call, and nobody waits for a lock while
+/// another shelf will do.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -15,68 +14,11 @@
 
 #include <sa/pool.hpp>
 
+#include "core/rack.hpp"
 #include "core/recycler.hpp"
+#include "core/shelf.hpp"
 
 namespace sa::inline v0::detail {
-
-/// A number that only the holder of a lock changes and anybody may read.
-class Count {
-public:
-  void add(std::uint64_t n) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-  void subtract(std::uint64_t n) noexcept { add(~n + 1); }
-  [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
-
-private:
-  std::atomic<std::uint64_t> value_{0};
-};
-
-/// Free buffers of every class. Everything but the lock needs the lock.
-class alignas(128) Shelf { // two cache lines: processors fetch them in pairs
-  std::atomic<bool> locked_{false};
-
-public:
-  [[nodiscard]] bool try_lock() noexcept { return !locked_.exchange(true, std::memory_order_acquire); }
-  /// Waits; not for callers that hold another shelf.
-  void lock() noexcept;
-  void unlock() noexcept { locked_.store(false, std::memory_order_release); }
-
-  void push(Buffer& buffer) noexcept;
-  /// The buffer that came last; null when there is none of that class.
-  [[nodiscard]] Buffer* pop(PoolClass of) noexcept;
-  /// Takes all that @p other, locked too, has of that class, and the room they need where there is not enough here. This
-  /// shelf has none of them.
-  bool take_all(Shelf& other, PoolClass of) noexcept;
-
-  /// Takes out every buffer for which @p which says so: a chain by PoolSlip::below in front of @p chain.
-  template <typename Which>
-  Buffer* take_if(Buffer* chain, Which&& which) noexcept;
-  /// Whether @p which says so of any.
-  template <typename Which>
-  [[nodiscard]] bool any(Which&& which) const noexcept;
-
-  /// Bytes by which it may grow.
-  [[nodiscard]] std::size_t room() const noexcept { return allowance - bytes.get(); }
-
-  std::size_t allowance = 0;   ///< bytes it may have; a part of the pool's max_bytes
-  Buffer* inherited = nullptr; ///< what the parent process had here, by PoolSlip::beside and then below
-  std::size_t source = 0;      ///< the shelf that last had what this one lacked
-  Count bytes;                 ///< of the buffers here
-  Count handed_out;            ///< buffers popped for a user
-  Count came_back;             ///< buffers pushed by a user
-
-  /// Makes everything here `inherited`, in a forked child.
-  void disinherit() noexcept;
-
-private:
-  static constexpr std::size_t bin_count = 8;
-  using Bin = Buffer*; ///< the topmost of each class in it, by PoolSlip::beside
-
-  Bin& bin_of(PoolClass of) noexcept;
-  /// Where the topmost of that class hangs; where one would be appended when there is none.
-  static Buffer** find(Bin& bin, PoolClass of) noexcept;
-
-  std::array<Bin, bin_count> bins_{};
-};
 
 /// The free buffers of one pool; outlives it as long as one of its buffers is in use.
 class Shelves final : public Recycler, public std::enable_shared_from_this<Shelves> {
@@ -85,6 +27,12 @@ public:
   Shelves(const Shelves&) = delete;
   Shelves& operator=(const Shelves&) = delete;
   ~Shelves() override = default;
+
+  /// The rack for so many buffers that are about to join the pool.
+  /// @throws std::bad_alloc
+  [[nodiscard]] Rack& enter(PoolClass of, std::size_t buffers);
+  /// They do not, or they are about to end.
+  void leave(Rack& rack, std::size_t buffers) noexcept;
 
   /// A free buffer of that class, the caller's now; null when there is none.
   [[nodiscard]] Buffer* acquire(PoolClass of) noexcept;
@@ -127,16 +75,15 @@ private:
   static constexpr unsigned closed = 1;  ///< the pool is gone
   static constexpr unsigned dormant = 2; ///< nothing ages; whoever parks the next buffer wakes the ageing
 
-  bool try_park(Buffer& buffer) noexcept;
   enum class Parked { Yes, NoRoom, Forked };
   Parked park(Buffer& buffer) noexcept;
   void recycle_with_care(Buffer& buffer) noexcept;
-  Parked park_or_make_room(Buffer& buffer) noexcept;
+  void dispose(Buffer& buffer) noexcept;
   bool grow(Shelf& shelf, std::size_t bytes) noexcept;
   std::size_t claim(std::size_t bytes) noexcept;
-  Shelf& lock_near() noexcept;
-  Shelf& lock_another() noexcept;
-  Buffer* acquire_elsewhere(Shelf& own, PoolClass of) noexcept;
+  Shelf* try_lock_near(Rack& rack) noexcept;
+  Shelf& lock_near(Rack& rack) noexcept;
+  Buffer* acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noexcept;
   template <typename Decide>
   std::size_t give_back_if(Decide&& decide) noexcept;
   [[nodiscard]] std::uint64_t free_buffers() const noexcept;
@@ -147,10 +94,11 @@ private:
   const Recycle recycle_;
   const bool ages_; ///< whether buffers get too old at all
   const Clock::duration interval_;
-  const std::size_t shelf_count_; ///< a power of two
-  const std::unique_ptr<Shelf[]> shelves_;
-  std::atomic<unsigned> attention_;                 ///< closed, dormant
-  std::atomic<unsigned> tick_{0};                   ///< quarters of max_age
+  Racks racks_;
+  std::atomic<unsigned> attention_;    ///< closed, dormant
+  std::atomic<unsigned> tick_{0};      ///< quarters of max_age
+  std::atomic<bool> inherited_{false}; ///< something may lie aside on the shelves
+  alignas(128) Blocks blocks_;
   alignas(128) std::atomic<std::size_t> unclaimed_; ///< bytes of max_bytes that no shelf has
   std::atomic<std::uint64_t> misses_{0};
   std::atomic<std::uint64_t> reserved_{0}; ///< buffers that came by park_reserved()

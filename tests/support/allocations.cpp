@@ -9,6 +9,12 @@
 namespace {
 
 thread_local support::Allocations counted;
+thread_local bool page_for_each = false;
+
+void* aligned(std::size_t size, std::size_t alignment) {
+  void* memory = nullptr;
+  return ::posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
+}
 
 void* give(void* memory) {
   if (memory == nullptr) {
@@ -27,11 +33,11 @@ void take(void* memory) noexcept {
 } // namespace
 
 void* operator new(std::size_t size) {
-  return give(std::malloc(size));
+  constexpr std::size_t page = 4096;
+  return give(page_for_each ? aligned((size + page - 1) / page * page, page) : std::malloc(size));
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
-  void* memory = nullptr;
-  return give(::posix_memalign(&memory, static_cast<std::size_t>(alignment), size) == 0 ? memory : nullptr);
+  return give(aligned(size, static_cast<std::size_t>(alignment)));
 }
 void operator delete(void* memory) noexcept {
   take(memory);
@@ -50,6 +56,14 @@ namespace support {
 
 Allocations allocations() {
   return counted;
+}
+
+PageForEach::PageForEach() noexcept {
+  page_for_each = true;
+}
+
+PageForEach::~PageForEach() {
+  page_for_each = false;
 }
 
 } // namespace support

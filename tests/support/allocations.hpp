@@ -14,4 +14,13 @@ struct Allocations {
 /// Of this thread, since it began.
 Allocations allocations();
 
+/// While it lives, what this thread gets from operator new begins a page that nothing else is in.
+class PageForEach {
+public:
+  PageForEach() noexcept;
+  PageForEach(const PageForEach&) = delete;
+  PageForEach& operator=(const PageForEach&) = delete;
+  ~PageForEach();
+};
+
 } // namespace support
