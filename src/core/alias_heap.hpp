@@ -3,19 +3,15 @@
 /// A name for an ordered list of heaps: the first that can, gives.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+#include "core/candidates.hpp"
 
-/// A candidate of an alias: a heap, or a name that no heap has (now).
-struct Candidate {
-  std::string name;
-  std::shared_ptr<Heap> heap; ///< null when there is none of that name
-};
+namespace sa::inline v0::detail {
 
 class AliasHeap final : public Heap {
 public:
