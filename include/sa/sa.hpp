@@ -3,6 +3,7 @@
 /// The whole public interface.
 #pragma once
 
+#include <sa/adaptors.hpp>  // IWYU pragma: export
 #include <sa/carveout.hpp>  // IWYU pragma: export
 #include <sa/dma_buf.hpp>   // IWYU pragma: export
 #include <sa/error.hpp>     // IWYU pragma: export
