@@ -5,7 +5,8 @@
 /// To write a heap: derive from Heap, fill a HeapInfo, and in do_allocate() make the memory, put its pieces into a
 /// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The checks that are the same
 /// for every heap (size, alignment, name, flags, traits, max_size) are done before do_allocate() is called.
-/// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it.
+/// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it. To put something around heaps that there
+/// are, derive from Adaptor (adaptors.hpp).
 #pragma once
 
 #include <concepts>
@@ -27,6 +28,10 @@
 
 namespace sa {
 inline namespace v0 {
+
+namespace detail {
+class Attachments;
+}
 
 /// What the descriptor in a Memory is.
 enum class Descriptor {
@@ -86,6 +91,26 @@ struct Memory {
   bool count_tells = false;
 };
 
+/// Something that lasts as long as a buffer is in use: Heap::attach() ties it to one. Its destructor is how a heap learns
+/// that a buffer it handed out has ended.
+///
+/// Threads: the destructor runs on whichever thread lets go of the buffer last, also on one of the library's own and at the
+/// exit of the process. No lock is held then: it may allocate and free. It must not throw.
+class SA_API Attachment {
+public:
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+  virtual ~Attachment();
+
+protected:
+  Attachment() = default;
+
+private:
+  friend class detail::Attachments;
+  Attachment* earlier_ = nullptr; // attached to the same buffer before this one
+  bool of_memory_ = false;        // a pool keeps the buffer, and this belongs to what is kept
+};
+
 /// A source of buffers. Always held by std::shared_ptr: a buffer keeps its heap alive.
 ///
 /// Threads: any number may call a heap at once; implementations promise it too.
@@ -127,6 +152,17 @@ protected:
 
   /// Makes the DmaBuf. A kernel object that is a dma-buf is given @p name, best effort.
   [[nodiscard]] DmaBuf adopt(Memory memory, std::string_view name);
+
+  /// Ties @p attachment to @p buffer, which do_allocate() is about to return: nobody else may hold the buffer yet. It is
+  /// destroyed after the last DmaBuf, Mapping and CpuAccess of the buffer has ended and, unless a Pool keeps it, after
+  /// the memory went back; several in the reverse of their order.
+  ///
+  /// A Pool divides them: what was attached below it belongs to the memory and lasts until the pool gives that back; what
+  /// is attached above it belongs to one use and ends before the pool can hand the buffer out again.
+  ///
+  /// DmaBuf::release() ends them, though the memory lives on in the descriptor. In a forked child the attachments of
+  /// inherited buffers are copies, which end with the child's copies of the buffers. On an empty @p buffer it ends at once.
+  static void attach(const DmaBuf& buffer, std::unique_ptr<Attachment> attachment) noexcept;
 
   /// request.size rounded up to the granularity and to request.alignment, bytes. Cannot overflow after the checks of
   /// allocate().

@@ -3,6 +3,7 @@
 /// The whole public interface.
 #pragma once
 
+#include <sa/adaptors.hpp>    // IWYU pragma: export
 #include <sa/carveout.hpp>    // IWYU pragma: export
 #include <sa/constraints.hpp> // IWYU pragma: export
 #include <sa/device.hpp>      // IWYU pragma: export

@@ -1,114 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "core/alias_heap.hpp"
 
-#include <algorithm>
-#include <array>
-
-#include <fmt/format.h>
-
-#include "core/failure.hpp"
-#include "core/system_facts.hpp"
+#include <utility>
 
 namespace sa::inline v0::detail {
-namespace {
-
-/// The errors on which an alias moves on, the most telling last: what a failed alias reports is the one that came
-/// nearest to success.
-constexpr std::array moves_on_at{ENOENT, ENODEV, EACCES, EPERM, EDQUOT, ENOMEM};
-
-/// The union of what the candidates can: each of them checks the request for itself.
-HeapInfo describe(std::string name, const std::vector<Candidate>& candidates) {
-  HeapInfo info;
-  info.name = std::move(name);
-  info.backend = "alias";
-  info.granularity = 1; // each candidate rounds by its own
-  for (const auto& [candidate, heap] : candidates) {
-    if (heap == nullptr) {
-      continue;
-    }
-    const HeapInfo& one = heap->info();
-    info.traits = info.traits | one.traits;
-    info.max_size = std::max(info.max_size, one.max_size);
-    info.max_alignment = std::max({info.max_alignment, one.max_alignment, one.granularity});
-    info.usable = info.usable || one.usable;
-  }
-  if (!info.usable) {
-    info.reason = "no candidate is usable:";
-    for (const auto& [candidate, heap] : candidates) {
-      info.reason += fmt::format(" [{}: {}]", candidate, heap == nullptr ? "no such heap" : heap->info().reason);
-    }
-  }
-  return info;
-}
-
-/// Whether @p info can be what @p request asks for at all.
-bool suits(const HeapInfo& info, const AllocRequest& request) {
-  return info.traits.contains(request.require) && request.alignment <= std::max(info.max_alignment, info.granularity);
-}
-
-} // namespace
-
-int telling(const std::error_code& ec) noexcept {
-  const auto* const at = std::find(moves_on_at.begin(), moves_on_at.end(), ec.value());
-  return at == moves_on_at.end() ? -1 : static_cast<int>(at - moves_on_at.begin());
-}
 
 AliasHeap::AliasHeap(std::string name, std::vector<Candidate> candidates)
-    : info_(describe(std::move(name), candidates)), candidates_(std::move(candidates)) {}
+    : info_(describe(std::move(name), candidates)), candidates_(std::move(candidates)) {
+  info_.backend = "alias";
+  info_.granularity = 1; // each candidate rounds by its own
+}
 
 DmaBuf AliasHeap::do_allocate(const AllocRequest& request, std::error_code& ec) {
-  std::string attempts;
-  const auto note = [&](const std::string& name, const std::string& said) {
-    attempts += fmt::format("{}[{}: {}]", attempts.empty() ? "" : " ", name, said);
-  };
-  std::error_code nearest = from_errno(EOPNOTSUPP); // nothing suited
-  bool wasteful_left = false;
-  // Twice: first those whose granularity fits the request, then those that would waste memory on it.
-  for (const bool wasteful : {false, true}) {
-    if (wasteful && !wasteful_left) {
-      break;
-    }
-    for (const auto& [name, heap] : candidates_) {
-      const bool wastes = heap != nullptr && heap->info().granularity > page_size() && heap->info().granularity > request.size;
-      if (wastes != wasteful) {
-        wasteful_left = wasteful_left || wastes;
-        continue;
-      }
-      std::error_code attempt;
-      if (heap == nullptr) {
-        attempt = from_errno(ENOENT);
-        if (explaining()) {
-          note(name, "no such heap");
-        }
-      } else if (!suits(heap->info(), request)) {
-        if (explaining()) {
-          note(name, fmt::format("passed over, it is {}", to_string(heap->info().traits)));
-        }
-        continue;
-      } else if (explaining()) {
-        const Explanation inner;
-        DmaBuf buffer = heap->allocate(request, attempt);
-        if (!attempt) {
-          return buffer;
-        }
-        note(name, inner.text().empty() ? attempt.message() : inner.text());
-      } else {
-        DmaBuf buffer = heap->allocate(request, attempt);
-        if (!attempt) {
-          return buffer;
-        }
-      }
-      if (telling(attempt) < 0) {
-        return refuse(ec, attempt.value(), [&] { return fmt::format("tried {}", attempts); });
-      }
-      if (telling(attempt) > telling(nearest)) {
-        nearest = attempt;
-      }
-    }
-  }
-  return refuse(ec, nearest.value(), [&] {
-    return attempts.empty() ? std::string("it has no candidates on this machine") : fmt::format("tried {}", attempts);
-  });
+  return allocate_from(candidates_, request, ec);
 }
 
 } // namespace sa::inline v0::detail

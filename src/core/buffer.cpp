@@ -52,6 +52,9 @@ void Buffer::drop() noexcept {
     references_.store(1, std::memory_order_relaxed); // as the next holder finds it
   }
   if (slip_.recycler != nullptr) {
+    if (!attachments_.empty()) {
+      attachments_.end_use(); // before anybody can acquire the buffer again
+    }
     slip_.recycler->recycle(*this);
   } else {
     delete this;
@@ -62,6 +65,7 @@ void Buffer::join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept {
   slip_ = std::move(slip);
   place_.epoch = epoch;
   memory_.traits = traits;
+  attachments_.belong_to_memory();
 }
 
 void Buffer::map(std::error_code& ec) noexcept {

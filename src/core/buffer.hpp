@@ -17,6 +17,7 @@
 
 #include <sa/heap.hpp>
 
+#include "core/attachments.hpp"
 #include "core/recycler.hpp"
 
 namespace sa::inline v0 {
@@ -53,6 +54,8 @@ public:
 
   /// From now on it goes to @p slip's recycler when nobody holds it any more. @p traits: what the pool still promises.
   void join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept;
+
+  [[nodiscard]] Attachments& attachments() noexcept { return attachments_; }
 
   /// The pool's own.
   [[nodiscard]] const PoolSlip& slip() const noexcept { return slip_; }
@@ -112,6 +115,7 @@ private:
   PoolPlace place_;
   std::array<char, max_name_length> name_{};
   std::atomic<std::byte*> bytes_{nullptr};
+  Attachments attachments_; // before memory_: they end after it
   PoolSlip slip_;
   Memory memory_;
   std::shared_ptr<const std::string> heap_;

@@ -26,6 +26,8 @@ std::size_t max_alignment(const HeapInfo& info) noexcept {
 
 } // namespace
 
+Attachment::~Attachment() = default;
+
 Heap::~Heap() = default;
 
 void Heap::check_fit(const AllocRequest& request, std::error_code& ec) const {
@@ -95,6 +97,12 @@ DmaBuf Heap::adopt(Memory memory, std::string_view name) {
     Handover::buffer(dma_buf)->set_name(name);
   }
   return dma_buf;
+}
+
+void Heap::attach(const DmaBuf& buffer, std::unique_ptr<Attachment> attachment) noexcept {
+  if (buffer) {
+    Handover::buffer(buffer)->attachments().add(std::move(attachment));
+  }
 }
 
 std::size_t Heap::rounded_size(const AllocRequest& request) const noexcept {

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "core/alias_heap.hpp"
+#include "core/candidates.hpp"
 #include "core/consumer.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"

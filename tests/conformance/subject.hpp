@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <sa/sa.hpp>
 
@@ -19,15 +20,15 @@ struct Subject {
   std::string name;
   sa::Registry* registry = nullptr;
   std::shared_ptr<sa::Heap> heap;
-  std::shared_ptr<sa::Pool> pool; ///< the heap, if it is one
+  std::vector<std::shared_ptr<sa::Pool>> pools; ///< around the heap
 
   [[nodiscard]] const sa::HeapInfo& info() const { return heap->info(); }
   [[nodiscard]] bool has(sa::Traits traits) const { return info().traits.contains(traits); }
   sa::DmaBuf allocate(std::size_t size, std::string_view name = {}) const { return heap->allocate({.size = size, .name = name}); }
 
-  /// Empties the pool: what it keeps is no leak, and what it hands out next is fresh.
+  /// Empties the pools: what they keep is no leak, and what they hand out next is fresh.
   void settle() const {
-    if (pool != nullptr) {
+    for (const auto& pool : pools) {
       pool->trim();
     }
   }

@@ -11,17 +11,22 @@ namespace unit {
 
 sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_code& ec) {
   ++asked;
+  if (throws) {
+    throw std::system_error(EPROTO, std::system_category());
+  }
   if (refuse_from != 0 && asked >= refuse_from) {
     return refuse(ec, EIO, "the test's system call");
   }
   if (error != 0 && errors_left != 0) {
-    errors_left -= errors_left > 0 ? 1 : 0;
+    if (errors_left > 0) { // unwritten otherwise: several threads may be refused at once
+      --errors_left;
+    }
     return refuse(ec, error, "the test's system call");
   }
   sa::Memory memory;
   memory.fd = sa::UniqueFd{::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   memory.descriptor = sa::Descriptor::Memfd;
-  memory.size = rounded_size(request);
+  memory.size = rounded_size(request) + extra;
   memory.traits = info_.traits;
   if (::ftruncate(memory.fd.get(), static_cast<off_t>(memory.size)) < 0) {
     return refuse(ec, errno, "ftruncate");

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include <sa/adaptors.hpp>
+
+#include <cerrno>
+#include <utility>
+
+#include "core/failure.hpp"
+#include "core/heap_name.hpp"
+
+namespace sa::inline v0 {
+namespace {
+
+HeapInfo info_of(const std::shared_ptr<Heap>& upstream, std::string name) {
+  const auto refuse = [&](const char* sentence) {
+    throw Error(detail::from_errno(EINVAL), upstream == nullptr ? std::string() : upstream->info().name, "make an adaptor",
+                sentence);
+  };
+  if (upstream == nullptr) {
+    refuse("no heap to be around; Registry::find() gives null for a name it does not know");
+  }
+  if (!name.empty() && !detail::is_heap_name(name)) {
+    refuse("an adaptor's name is one word or \"backend:instance\", of letters, digits and ,._+-@#");
+  }
+  HeapInfo info = upstream->info();
+  if (!name.empty()) {
+    info.name = std::move(name);
+  }
+  return info;
+}
+
+} // namespace
+
+Adaptor::Adaptor(std::shared_ptr<Heap> upstream, std::string name)
+    : upstream_(std::move(upstream)), info_(info_of(upstream_, std::move(name))) {}
+
+Adaptor::~Adaptor() = default;
+
+void Adaptor::check_fit(const AllocRequest&, std::error_code&) const {}
+
+DmaBuf Adaptor::do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) {
+  return upstream_->accept(std::move(handle), offset, size, name, ec);
+}
+
+} // namespace sa::inline v0

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/// @file attachments.hpp
+/// What heaps have tied to one buffer (Heap::attach()).
+#pragma once
+
+#include <memory>
+
+#include <sa/heap.hpp>
+
+namespace sa::inline v0::detail {
+
+/// The last first, so that those of a use lie before those of the memory. Touched by the buffer's only holder alone.
+class Attachments {
+public:
+  Attachments() noexcept = default;
+  Attachments(const Attachments&) = delete;
+  Attachments& operator=(const Attachments&) = delete;
+  /// The buffer and its memory are gone.
+  ~Attachments() {
+    while (last_ != nullptr) {
+      end_last();
+    }
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return last_ == nullptr; }
+  void add(std::unique_ptr<Attachment> attachment) noexcept;
+  /// A pool keeps the buffer from now on: those there are last as long as the memory.
+  void belong_to_memory() noexcept;
+  /// Ends those that do not belong to the memory.
+  void end_use() noexcept;
+
+private:
+  void end_last() noexcept;
+
+  Attachment* last_ = nullptr; // owned, and by it the earlier ones: a word, since every buffer has it
+};
+
+} // namespace sa::inline v0::detail
