@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <map>
 #include <mutex>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "core/alias_heap.hpp"
+#include "core/aliases.hpp"
 #include "core/backend.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
@@ -20,9 +21,9 @@
 namespace sa::inline v0 {
 namespace {
 
+using detail::Aliases;
 using detail::fail;
 using detail::thread_index;
-using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
 using Heaps = std::vector<std::shared_ptr<Heap>>;
 
 /// One heap, held by several counters: threads that copy different ones do not write to the same cache line.
@@ -65,34 +66,27 @@ struct Snapshot {
 };
 
 /// The heaps that @p name stands for, in order, once each.
-void resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases, std::vector<detail::Candidate>& found) {
+std::vector<detail::Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases) {
+  std::vector<detail::Candidate> found;
+  std::set<std::string_view> names;
   const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
-    if (std::none_of(found.begin(), found.end(), [&](const auto& candidate) { return candidate.name == canonical; })) {
+    if (names.insert(canonical).second) {
       found.push_back({std::string(canonical), heap});
     }
   };
-  if (const auto alias = aliases.find(name); alias != aliases.end()) {
-    for (const auto& candidate : alias->second) {
-      resolve(candidate, heaps, aliases, found);
-    }
-  } else if (detail::is_wildcard(name)) {
-    for (const auto& heap : heaps) {
-      if (heap->info().name.starts_with(name.substr(0, name.size() - 1))) {
-        add(heap->info().name, heap);
+  for (const std::string_view leaf : detail::leaves(name, aliases)) {
+    if (detail::is_wildcard(leaf)) {
+      for (const auto& heap : heaps) {
+        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
+          add(heap->info().name, heap);
+        }
       }
+    } else {
+      const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
+      add(leaf, heap == heaps.end() ? nullptr : *heap);
     }
-  } else {
-    const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == name; });
-    add(name, heap == heaps.end() ? nullptr : *heap);
   }
-}
-
-/// Whether @p name leads to @p target through @p aliases.
-bool leads_to(std::string_view name, std::string_view target, const Aliases& aliases) {
-  const auto alias = aliases.find(name);
-  return name == target ||
-         (alias != aliases.end() && std::any_of(alias->second.begin(), alias->second.end(),
-                                                [&](const auto& next) { return leads_to(next, target, aliases); }));
+  return found;
 }
 
 Heaps discover() {
@@ -134,9 +128,8 @@ struct Registry::State {
       snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
     }
     for (const auto& [name, candidates] : aliases) {
-      std::vector<detail::Candidate> found;
-      resolve(name, heaps, aliases, found);
-      snapshot->entries.push_back({name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
+      auto alias = std::make_shared<detail::AliasHeap>(name, resolve(name, heaps, aliases));
+      snapshot->entries.push_back({name, std::make_unique<Holders>(std::move(alias))});
     }
     published.push_back(std::move(snapshot));
     current.store(published.back().get(), std::memory_order_release);
@@ -244,10 +237,9 @@ void Registry::alias(std::string name, std::vector<std::string> candidates) {
 
 void Registry::alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
-    const bool formed = detail::is_word(name) && !candidates.empty() &&
-                        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
-                          return detail::is_heap_name(candidate) || detail::is_wildcard(candidate);
-                        });
+    const bool formed =
+        detail::is_word(name) && !candidates.empty() &&
+        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) { return detail::is_candidate(candidate); });
     if (!formed) {
       fail(ec, EINVAL, [] {
         return std::string(
@@ -256,13 +248,12 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
       return;
     }
     const std::lock_guard lock(state_->writers);
-    if (std::any_of(candidates.begin(), candidates.end(),
-                    [&](const auto& candidate) { return leads_to(candidate, name, state_->aliases); })) {
+    Aliases changed = state_->aliases;
+    changed.insert_or_assign(name, std::move(candidates));
+    if (detail::loops(name, changed)) {
       fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
       return;
     }
-    Aliases changed = state_->aliases;
-    changed.insert_or_assign(std::move(name), std::move(candidates));
     state_->aliases.swap(changed);
     state_->publish_or([&] { state_->aliases.swap(changed); });
   });
