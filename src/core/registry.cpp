@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -50,6 +51,7 @@ struct Entry {
 struct Snapshot {
   std::vector<Entry> entries; ///< heaps, then aliases
   std::size_t heaps = 0;      ///< how many of them are heaps
+  std::shared_ptr<const Configuration> configuration;
 
   [[nodiscard]] const Holders* find(std::string_view name) const noexcept {
     if (name.empty()) {
@@ -89,11 +91,11 @@ std::vector<detail::Candidate> resolve(std::string_view name, const Heaps& heaps
   return found;
 }
 
-Heaps discover() {
+Heaps discover(const Configuration& configuration) {
   Heaps found;
   for (const auto& backend : detail::backends()) {
     try {
-      for (auto& heap : backend()) {
+      for (auto& heap : backend(configuration)) {
         // A region that two backends reach belongs to the first: a carveout to the kernel module before /dev/mem.
         if (std::none_of(found.begin(), found.end(), [&](const auto& one) { return one->info().name == heap->info().name; })) {
           found.push_back(std::move(heap));
@@ -108,13 +110,56 @@ Heaps discover() {
   return found;
 }
 
+/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
+Aliases layered(const Configuration& configuration, const Aliases& own) {
+  Aliases all = own;
+  all.insert(configuration.aliases.begin(), configuration.aliases.end());
+  for (const auto& alias : detail::standard_aliases()) {
+    all.emplace(alias.name, alias.candidates);
+  }
+  // The configuration was right by itself. Where it meets the program's aliases in a loop, the program's hold.
+  for (const auto& [name, candidates] : configuration.aliases) {
+    if (!own.contains(name) && detail::loops(name, all)) {
+      detail::log_warning([&alias = name] {
+        return fmt::format("the alias {} of the configuration would lead back to itself by one that the program defined; it is "
+                           "left out",
+                           alias);
+      });
+      all.erase(name);
+      for (const auto& alias : detail::standard_aliases()) {
+        if (alias.name == name) {
+          all.emplace(name, alias.candidates);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/// Says once what is wrong, not at each refresh().
+void warn_of(const std::vector<Error>& refused) {
+  static std::atomic<std::size_t> said{0}; // a hash, so that no lock can be held over a fork()
+  std::string all;
+  for (const auto& error : refused) {
+    all += error.what();
+  }
+  const std::size_t hash = refused.empty() ? 0 : std::hash<std::string>{}(all);
+  if (said.exchange(hash, std::memory_order_relaxed) != hash) {
+    for (const auto& error : refused) {
+      detail::log_warning([&] { return fmt::format("{}; nothing of this file is used", error.what()); });
+    }
+  }
+}
+
 } // namespace
 
 struct Registry::State {
   std::mutex writers; ///< held for bookkeeping only, never during a system call
   Heaps discovered;
   Heaps added;
-  Aliases aliases;
+  std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>();
+  Aliases own; ///< that the program defined
+  Aliases aliases = layered(*configuration, own);
   std::vector<std::unique_ptr<const Snapshot>> published;
   std::atomic<const Snapshot*> current{nullptr};
 
@@ -124,6 +169,7 @@ struct Registry::State {
     heaps.insert(heaps.end(), added.begin(), added.end());
     auto snapshot = std::make_unique<Snapshot>();
     snapshot->heaps = heaps.size();
+    snapshot->configuration = configuration;
     for (const auto& heap : heaps) {
       snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
     }
@@ -158,9 +204,6 @@ struct Registry::State {
 };
 
 Registry::Registry() : state_(std::make_unique<State>()) {
-  for (const auto& alias : detail::standard_aliases()) {
-    state_->aliases.emplace(alias.name, alias.candidates);
-  }
   state_->publish();
 }
 
@@ -182,7 +225,10 @@ void Registry::refresh() {
 
 void Registry::refresh(std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
-    Heaps found = discover();
+    LoadedConfiguration loaded = load_configuration();
+    warn_of(loaded.refused);
+    std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>(std::move(loaded.configuration));
+    Heaps found = discover(*configuration);
     const std::lock_guard lock(state_->writers);
     // What a program added under a name that is now discovered too keeps it.
     std::erase_if(found, [&](const auto& heap) {
@@ -199,9 +245,18 @@ void Registry::refresh(std::error_code& ec) noexcept {
         changed = true;
       }
     }
-    if (changed) {
-      state_->discovered.swap(found);
-      state_->publish_or([&] { state_->discovered.swap(found); });
+    if (*configuration == *state_->configuration) {
+      configuration = state_->configuration;
+    }
+    if (changed || configuration != state_->configuration) {
+      Aliases aliases = layered(*configuration, state_->own);
+      const auto exchange = [&] {
+        state_->discovered.swap(found);
+        state_->configuration.swap(configuration);
+        state_->aliases.swap(aliases);
+      };
+      exchange();
+      state_->publish_or(exchange);
     }
   });
 }
@@ -249,19 +304,29 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
     }
     const std::lock_guard lock(state_->writers);
     Aliases changed = state_->aliases;
-    changed.insert_or_assign(name, std::move(candidates));
+    Aliases own = state_->own;
+    changed.insert_or_assign(name, candidates);
     if (detail::loops(name, changed)) {
       fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
       return;
     }
-    state_->aliases.swap(changed);
-    state_->publish_or([&] { state_->aliases.swap(changed); });
+    own.insert_or_assign(std::move(name), std::move(candidates));
+    const auto exchange = [&] {
+      state_->aliases.swap(changed);
+      state_->own.swap(own);
+    };
+    exchange();
+    state_->publish_or(exchange);
   });
 }
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
   const auto* heap = state_->now().find(name);
   return heap == nullptr ? nullptr : heap->mine();
+}
+
+std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
+  return state_->now().configuration;
 }
 
 std::vector<HeapInfo> Registry::heaps() const {
