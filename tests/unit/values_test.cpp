@@ -112,11 +112,11 @@ TEST_CASE("a size is read exactly, or not at all") {
       {"18446744073709551615", UINT64_MAX},
       {"0xffffffffffffffff", UINT64_MAX},
   };
-  for (const auto& [text, bytes] : right) {
-    CAPTURE(text);
-    const auto parsed = parse_bytes(text);
+  for (const auto& one : right) {
+    CAPTURE(one.first);
+    const auto parsed = parse_bytes(one.first);
     CHECK(parsed);
-    CHECK(parsed.bytes == bytes);
+    CHECK(parsed.bytes == one.second);
   }
   for (const char* text : {"", " 1", "1 ", "+1", "-1", "1k", "1KB", "1KiB", "1.5M", "M", "0x", "0x-1", "0x0x1", "x1", "1,0",
                            "99999999999999999999x"}) {
