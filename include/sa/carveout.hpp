@@ -2,8 +2,8 @@
 /// @file carveout.hpp
 /// Reserved physical memory as a heap, through /dev/mem.
 ///
-/// Registry::refresh() makes such heaps from the environment variable SA_CARVEOUT (docs/heaps.md); this is the same for
-/// a program that brings its own configuration.
+/// Registry::refresh() makes such heaps from the configuration (sa/configuration.hpp) and from the environment variable
+/// SA_CARVEOUT (docs/heaps.md); this is the same for a program that knows its regions by itself.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ struct CarveoutRegion {
   std::uint64_t base = 0;     ///< bytes, physical, a multiple of the page size
   std::uint64_t size = 0;     ///< bytes, a multiple of the page size
   bool device_memory = false; ///< accept Device memory where /dev/mem maps the range so (arm64); see Trait::DeviceMemory
+
+  friend bool operator==(const CarveoutRegion&, const CarveoutRegion&) = default;
 };
 
 /// A heap over @p region. Never null: one that cannot be used says why in info().reason and refuses to allocate. System

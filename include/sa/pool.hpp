@@ -53,6 +53,8 @@ struct PoolOptions {
   bool zero = false;
   /// info().name; empty: the upstream's name. DmaBuf::heap() is always the name of the heap that made the memory.
   std::string name{};
+
+  friend bool operator==(const PoolOptions&, const PoolOptions&) = default;
 };
 
 /// What a pool did, and holds. Each number is exact when nobody uses the pool meanwhile; together they are no snapshot.

@@ -7,7 +7,8 @@
 /// is out of memory (ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
 /// attempt. A candidate whose granularity is larger than the request is tried after the others.
 ///
-/// Aliases that every registry has: `system`, `cma`, `contiguous` (docs/heaps.md).
+/// Aliases that every registry has: `system`, `cma`, `contiguous` (docs/heaps.md). The configuration (sa/configuration.hpp)
+/// adds others, or defines these anew, and a program's own alias() comes before both.
 #pragma once
 
 #include <memory>
@@ -16,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include <sa/configuration.hpp>
 #include <sa/constraints.hpp>
 #include <sa/device.hpp>
 #include <sa/dma_buf.hpp>
@@ -42,6 +44,9 @@ public:
 
   /// Looks again at what this machine has: modules load later, permissions change. Heaps that stay the same keep their
   /// object, vanished ones leave, those added by add() stay. Nothing that is unreadable makes it fail.
+  ///
+  /// Reads the configuration again: its aliases, except those that alias() defined, and its carveouts. A file that is
+  /// wrong is logged as a warning, once as long as it stays as wrong as it is, and not used; load_configuration() tells.
   /// @throws Error ENOMEM
   void refresh();
   void refresh(std::error_code& ec) noexcept;
@@ -53,10 +58,13 @@ public:
   void add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept;
 
   /// Defines an alias, or defines it anew. A candidate is a canonical name, an alias, or "backend:*" for every
-  /// instance of a backend; it need not exist (yet).
+  /// instance of a backend; it need not exist (yet). It stays, whatever the configuration says of that name.
   /// @throws Error EINVAL: a malformed name, one with a colon, or no candidates. ELOOP: it would lead back to itself.
   void alias(std::string name, std::vector<std::string> candidates);
   void alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept;
+
+  /// What the last refresh() read; empty before. Never null; it does not change any more. Takes no lock.
+  [[nodiscard]] std::shared_ptr<const Configuration> configuration() const noexcept;
 
   /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too.
   [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;

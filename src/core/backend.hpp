@@ -8,13 +8,14 @@
 #include <string>
 #include <vector>
 
+#include <sa/configuration.hpp>
 #include <sa/heap.hpp>
 
 namespace sa::inline v0::detail {
 
 /// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
-/// what cannot be used is listed with its reason.
-using Discover = std::vector<std::shared_ptr<Heap>> (*)();
+/// what cannot be used is listed with its reason. @p configuration is what the machine's owner says; most need none of it.
+using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configuration& configuration);
 
 /// Every backend, in the order heaps are listed.
 [[nodiscard]] std::span<const Discover> backends() noexcept;

@@ -16,6 +16,7 @@ namespace sa::inline v0::detail {
 struct Candidate {
   std::string name;
   std::shared_ptr<Heap> heap; ///< null when there is none of that name
+  friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
 /// The union of what the candidates can, since each of them checks the request for itself; the granularity that all their

@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <map>
+#include <functional>
 #include <mutex>
+#include <set>
 
 #include <fmt/format.h>
 
+#include <sa/adaptors.hpp>
+
 #include "core/alias_heap.hpp"
+#include "core/aliases.hpp"
 #include "core/backend.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
@@ -22,9 +26,9 @@
 namespace sa::inline v0 {
 namespace {
 
+using detail::Aliases;
 using detail::fail;
 using detail::thread_index;
-using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
 using Heaps = std::vector<std::shared_ptr<Heap>>;
 
 /// One heap, held by several counters: threads that copy different ones do not write to the same cache line.
@@ -51,6 +55,8 @@ struct Entry {
 struct Snapshot {
   std::vector<Entry> entries; ///< heaps, then aliases
   Heaps heaps;                ///< those of them that are no aliases, in order
+  std::shared_ptr<const Configuration> configuration;
+  detail::Wishes wishes; ///< the configuration's, in names of heaps alone
 
   [[nodiscard]] const Holders* find(std::string_view name) const noexcept {
     if (name.empty()) {
@@ -67,41 +73,34 @@ struct Snapshot {
 };
 
 /// The heaps that @p name stands for, in order, once each.
-void resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases, std::vector<detail::Candidate>& found) {
+std::vector<detail::Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases) {
+  std::vector<detail::Candidate> found;
+  std::set<std::string_view> names;
   const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
-    if (std::none_of(found.begin(), found.end(), [&](const auto& candidate) { return candidate.name == canonical; })) {
+    if (names.insert(canonical).second) {
       found.push_back({std::string(canonical), heap});
     }
   };
-  if (const auto alias = aliases.find(name); alias != aliases.end()) {
-    for (const auto& candidate : alias->second) {
-      resolve(candidate, heaps, aliases, found);
-    }
-  } else if (detail::is_wildcard(name)) {
-    for (const auto& heap : heaps) {
-      if (heap->info().name.starts_with(name.substr(0, name.size() - 1))) {
-        add(heap->info().name, heap);
+  for (const std::string_view leaf : detail::leaves(name, aliases)) {
+    if (detail::is_wildcard(leaf)) {
+      for (const auto& heap : heaps) {
+        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
+          add(heap->info().name, heap);
+        }
       }
+    } else {
+      const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
+      add(leaf, heap == heaps.end() ? nullptr : *heap);
     }
-  } else {
-    const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == name; });
-    add(name, heap == heaps.end() ? nullptr : *heap);
   }
+  return found;
 }
 
-/// Whether @p name leads to @p target through @p aliases.
-bool leads_to(std::string_view name, std::string_view target, const Aliases& aliases) {
-  const auto alias = aliases.find(name);
-  return name == target ||
-         (alias != aliases.end() && std::any_of(alias->second.begin(), alias->second.end(),
-                                                [&](const auto& next) { return leads_to(next, target, aliases); }));
-}
-
-Heaps discover() {
+Heaps discover(const Configuration& configuration) {
   Heaps found;
   for (const auto& backend : detail::backends()) {
     try {
-      for (auto& heap : backend()) {
+      for (auto& heap : backend(configuration)) {
         // A region that two backends reach belongs to the first: a carveout to the kernel module before /dev/mem.
         if (std::none_of(found.begin(), found.end(), [&](const auto& one) { return one->info().name == heap->info().name; })) {
           found.push_back(std::move(heap));
@@ -114,6 +113,47 @@ Heaps discover() {
     }
   }
   return found;
+}
+
+/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
+Aliases layered(const Configuration& configuration, const Aliases& own) {
+  Aliases all = own;
+  all.insert(configuration.aliases.begin(), configuration.aliases.end());
+  for (const auto& alias : detail::standard_aliases()) {
+    all.emplace(alias.name, alias.candidates);
+  }
+  // The configuration was right by itself. Where it meets the program's aliases in a loop, the program's hold.
+  for (const auto& [name, candidates] : configuration.aliases) {
+    if (!own.contains(name) && detail::loops(name, all)) {
+      detail::log_warning([&alias = name] {
+        return fmt::format("the alias {} of the configuration would lead back to itself by one that the program defined; it is "
+                           "left out",
+                           alias);
+      });
+      all.erase(name);
+      for (const auto& alias : detail::standard_aliases()) {
+        if (alias.name == name) {
+          all.emplace(name, alias.candidates);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/// Says once what is wrong, not at each refresh().
+void warn_of(const std::vector<Error>& refused) {
+  static std::atomic<std::size_t> said{0}; // a hash, so that no lock can be held over a fork()
+  std::string all;
+  for (const auto& error : refused) {
+    all += error.what();
+  }
+  const std::size_t hash = refused.empty() ? 0 : std::hash<std::string>{}(all);
+  if (said.exchange(hash, std::memory_order_relaxed) != hash) {
+    for (const auto& error : refused) {
+      detail::log_warning([&] { return fmt::format("{}; nothing of this file is used", error.what()); });
+    }
+  }
 }
 
 /// "OPERATION for DEVICES under CONSTRAINTS"
@@ -131,24 +171,73 @@ struct Registry::State {
   std::mutex writers; ///< held for bookkeeping only, never during a system call
   Heaps discovered;
   Heaps added;
-  Aliases aliases;
+  std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>();
+  Aliases own; ///< that the program defined
+  Aliases aliases = layered(*configuration, own);
   std::vector<std::unique_ptr<const Snapshot>> published;
   std::atomic<const Snapshot*> current{nullptr};
+
+  /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
+  struct Limited {
+    std::vector<detail::Candidate> heaps; ///< a heap, or an alias' candidates
+    Quota quota;
+    std::shared_ptr<Heap> limit;
+  };
+  std::vector<Limited> limited;
+
+  [[nodiscard]] const Quota* quota_of(std::string_view name) const noexcept {
+    const auto& quotas = configuration->quotas;
+    const auto found = std::find_if(quotas.begin(), quotas.end(), [&](const Quota& one) { return one.heap == name; });
+    return found == quotas.end() ? nullptr : &*found;
+  }
+
+  /// @p make makes what the quota is around
+  template <typename Make>
+  [[nodiscard]] Limited limit(std::vector<detail::Candidate> heaps, const Quota& quota, Make&& make) const {
+    const auto same = std::find_if(limited.begin(), limited.end(),
+                                   [&](const Limited& one) { return one.heaps == heaps && one.quota == quota; });
+    if (same != limited.end()) {
+      return *same;
+    }
+    auto made = std::make_shared<Limit>(make(), LimitOptions{quota.max_bytes, quota.max_buffers, {}});
+    return {std::move(heaps), quota, std::move(made)};
+  }
 
   /// With the lock held, after a change.
   void publish() {
     Heaps heaps = discovered;
     heaps.insert(heaps.end(), added.begin(), added.end());
     auto snapshot = std::make_unique<Snapshot>();
+    snapshot->configuration = configuration;
+    snapshot->wishes.profiles = configuration->devices;
+    for (const std::string& wanted : configuration->order) {
+      for (const std::string_view leaf : detail::leaves(wanted, aliases)) {
+        snapshot->wishes.order.emplace_back(leaf);
+      }
+    }
+    std::vector<Limited> limits;
+    for (auto& heap : heaps) {
+      if (const Quota* quota = quota_of(heap->info().name); quota != nullptr) {
+        limits.push_back(limit({{heap->info().name, heap}}, *quota, [&] { return heap; }));
+        heap = limits.back().limit;
+      }
+    }
     for (const auto& heap : heaps) {
       snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
     }
-    for (const auto& [name, candidates] : aliases) {
-      std::vector<detail::Candidate> found;
-      resolve(name, heaps, aliases, found);
-      snapshot->entries.push_back({name, std::make_unique<Holders>(std::make_shared<detail::AliasHeap>(name, std::move(found)))});
+    for (const auto& [name, stands_for] : aliases) {
+      std::vector<detail::Candidate> candidates = resolve(name, heaps, aliases);
+      std::shared_ptr<Heap> alias;
+      if (const Quota* quota = quota_of(name); quota != nullptr) {
+        limits.push_back(limit(candidates, *quota, [&] { return std::make_shared<detail::AliasHeap>(name, candidates); }));
+        alias = limits.back().limit;
+      } else {
+        alias = std::make_shared<detail::AliasHeap>(name, std::move(candidates));
+      }
+      snapshot->entries.push_back({name, std::make_unique<Holders>(std::move(alias))});
     }
     snapshot->heaps = std::move(heaps);
+    limited.swap(limits);
     published.push_back(std::move(snapshot));
     current.store(published.back().get(), std::memory_order_release);
   }
@@ -176,9 +265,6 @@ struct Registry::State {
 };
 
 Registry::Registry() : state_(std::make_unique<State>()) {
-  for (const auto& alias : detail::standard_aliases()) {
-    state_->aliases.emplace(alias.name, alias.candidates);
-  }
   state_->publish();
 }
 
@@ -200,7 +286,10 @@ void Registry::refresh() {
 
 void Registry::refresh(std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
-    Heaps found = discover();
+    LoadedConfiguration loaded = load_configuration();
+    warn_of(loaded.refused);
+    std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>(std::move(loaded.configuration));
+    Heaps found = discover(*configuration);
     const std::lock_guard lock(state_->writers);
     // What a program added under a name that is now discovered too keeps it.
     std::erase_if(found, [&](const auto& heap) {
@@ -217,9 +306,18 @@ void Registry::refresh(std::error_code& ec) noexcept {
         changed = true;
       }
     }
-    if (changed) {
-      state_->discovered.swap(found);
-      state_->publish_or([&] { state_->discovered.swap(found); });
+    if (*configuration == *state_->configuration) {
+      configuration = state_->configuration;
+    }
+    if (changed || configuration != state_->configuration) {
+      Aliases aliases = layered(*configuration, state_->own);
+      const auto exchange = [&] {
+        state_->discovered.swap(found);
+        state_->configuration.swap(configuration);
+        state_->aliases.swap(aliases);
+      };
+      exchange();
+      state_->publish_or(exchange);
     }
   });
 }
@@ -255,10 +353,9 @@ void Registry::alias(std::string name, std::vector<std::string> candidates) {
 
 void Registry::alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept {
   detail::or_code(ec, [&] {
-    const bool formed = detail::is_word(name) && !candidates.empty() &&
-                        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
-                          return detail::is_heap_name(candidate) || detail::is_wildcard(candidate);
-                        });
+    const bool formed =
+        detail::is_word(name) && !candidates.empty() &&
+        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) { return detail::is_candidate(candidate); });
     if (!formed) {
       fail(ec, EINVAL, [] {
         return std::string(
@@ -267,21 +364,30 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
       return;
     }
     const std::lock_guard lock(state_->writers);
-    if (std::any_of(candidates.begin(), candidates.end(),
-                    [&](const auto& candidate) { return leads_to(candidate, name, state_->aliases); })) {
+    Aliases changed = state_->aliases;
+    Aliases own = state_->own;
+    changed.insert_or_assign(name, candidates);
+    if (detail::loops(name, changed)) {
       fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
       return;
     }
-    Aliases changed = state_->aliases;
-    changed.insert_or_assign(std::move(name), std::move(candidates));
-    state_->aliases.swap(changed);
-    state_->publish_or([&] { state_->aliases.swap(changed); });
+    own.insert_or_assign(std::move(name), std::move(candidates));
+    const auto exchange = [&] {
+      state_->aliases.swap(changed);
+      state_->own.swap(own);
+    };
+    exchange();
+    state_->publish_or(exchange);
   });
 }
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
   const auto* heap = state_->now().find(name);
   return heap == nullptr ? nullptr : heap->mine();
+}
+
+std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
+  return state_->now().configuration;
 }
 
 std::vector<HeapInfo> Registry::heaps() const {
@@ -323,7 +429,10 @@ Selection Registry::select(const Constraints& constraints, const std::vector<Dev
 
 Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
                            std::error_code& ec) const noexcept {
-  return detail::or_code(ec, [&] { return detail::select_heaps(state_->now().heaps, constraints, devices, {}, options, ec); });
+  return detail::or_code(ec, [&] {
+    const Snapshot& now = state_->now();
+    return detail::select_heaps(now.heaps, constraints, devices, now.wishes, options, ec);
+  });
 }
 
 DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request) {

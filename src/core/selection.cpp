@@ -45,7 +45,7 @@ Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error
     fail(ec, EINVAL, [] { return std::string("an empty Device; Device::open() makes one"); });
     return need;
   }
-  for (const Profile& profile : wishes.profiles) {
+  for (const DeviceProfile& profile : wishes.profiles) {
     const std::string_view match = profile.match;
     constexpr std::string_view by_driver = "driver:";
     if (match == info.name || (match.starts_with(by_driver) && match.substr(by_driver.size()) == info.driver)) {

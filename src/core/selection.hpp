@@ -8,22 +8,17 @@
 #include <system_error>
 #include <vector>
 
+#include <sa/configuration.hpp>
 #include <sa/device.hpp>
 #include <sa/heap.hpp>
 #include <sa/selection.hpp>
 
 namespace sa::inline v0::detail {
 
-/// What the person who runs the machine says of a device.
-struct Profile {
-  std::string match; ///< a node's path, or "driver:NAME"
-  Constraints constraints;
-};
-
 /// What the person who runs the machine wants.
 struct Wishes {
   std::vector<std::string> order; ///< heaps, "backend:instance" or "backend:*", preferred first
-  std::vector<Profile> profiles;
+  std::vector<DeviceProfile> profiles;
 };
 
 /// @param heaps those of a registry, in its order

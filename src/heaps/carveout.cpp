@@ -67,8 +67,9 @@ public:
     info_.max_alignment = std::bit_floor(region.size);
     info_.max_address = region.base + region.size;
     if (refusal_.empty() && !maps_cached && !region.device_memory) {
-      refusal_ = "this processor maps it as device memory, where memset and unaligned accesses fault; load the kernel module "
-                 "simple_allocator_carveout, or accept it with ,device-memory in SA_CARVEOUT";
+      refusal_ =
+          "this processor maps it as device memory, where memset and unaligned accesses fault; load the kernel module "
+          "simple_allocator_carveout, or accept it: ,device-memory in SA_CARVEOUT, device-memory = true in the configuration";
     }
     info_.reason = refusal_;
     if (info_.reason.empty()) {
@@ -208,10 +209,10 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_carveout() {
-  const char* configuration = ::secure_getenv("SA_CARVEOUT");
+std::vector<std::shared_ptr<Heap>> discover_carveout(const Configuration& configuration) {
+  const char* variable = ::secure_getenv("SA_CARVEOUT");
   std::vector<std::shared_ptr<Heap>> heaps;
-  for (const auto& [region, reason] : list_regions(configuration == nullptr ? "" : configuration,
+  for (const auto& [region, reason] : list_regions(variable == nullptr ? "" : variable, configuration.carveouts,
                                                    device_tree_regions("/sys/firmware/devicetree/base/reserved-memory"))) {
     heaps.push_back(std::make_shared<CarveoutHeap>(region, reason));
   }

@@ -13,6 +13,18 @@
 namespace sa::inline v0::detail {
 namespace {
 
+/// Gives a region that has only a name the range of the node of @p tree that is called so.
+void find_node(ListedRegion& listed, const std::vector<CarveoutRegion>& tree, const char* source, const char* mend) {
+  const std::string& name = listed.region.name;
+  const auto node = std::find_if(tree.begin(), tree.end(), [&](const auto& region) { return region.name == name; });
+  if (node == tree.end()) {
+    listed.reason = fmt::format("{} names {}, which no reserved-memory node with no-map is called; {}", source, name, mend);
+  } else {
+    listed.region.base = node->base;
+    listed.region.size = node->size;
+  }
+}
+
 ListedRegion parse_entry(std::string_view entry, const std::vector<CarveoutRegion>& tree) {
   constexpr std::string_view option = ",device-memory";
   ListedRegion listed;
@@ -24,14 +36,7 @@ ListedRegion parse_entry(std::string_view entry, const std::vector<CarveoutRegio
   const std::string_view name = entry.substr(0, equals);
   listed.region.name = std::string(name);
   if (equals == std::string_view::npos) {
-    const auto node = std::find_if(tree.begin(), tree.end(), [&](const auto& region) { return region.name == name; });
-    if (node == tree.end()) {
-      listed.reason =
-          fmt::format("SA_CARVEOUT names {}, which no reserved-memory node with no-map is called; write NAME=SIZE@BASE", name);
-    } else {
-      listed.region.base = node->base;
-      listed.region.size = node->size;
-    }
+    find_node(listed, tree, "SA_CARVEOUT", "write NAME=SIZE@BASE");
     return listed;
   }
   const std::string_view range = entry.substr(equals + 1);
@@ -53,19 +58,33 @@ bool overlap(std::uint64_t a_start, std::uint64_t a_last, std::uint64_t b_start,
 
 } // namespace
 
-std::vector<ListedRegion> list_regions(std::string_view configuration, const std::vector<CarveoutRegion>& tree) {
+std::vector<ListedRegion> list_regions(std::string_view variable, const std::vector<CarveoutRegion>& configured,
+                                       const std::vector<CarveoutRegion>& tree) {
   std::vector<ListedRegion> listed;
-  while (!configuration.empty()) {
-    const std::string_view entry = configuration.substr(0, configuration.find(';'));
-    configuration.remove_prefix(std::min(entry.size() + 1, configuration.size()));
+  const auto named = [&](const std::string& name) {
+    return std::any_of(listed.begin(), listed.end(), [&](const auto& one) { return one.region.name == name; });
+  };
+  while (!variable.empty()) {
+    const std::string_view entry = variable.substr(0, variable.find(';'));
+    variable.remove_prefix(std::min(entry.size() + 1, variable.size()));
     if (!entry.empty()) {
       listed.push_back(parse_entry(entry, tree));
     }
   }
+  for (const auto& region : configured) {
+    if (!named(region.name)) {
+      listed.push_back({region, {}});
+      if (region.size == 0) {
+        find_node(listed.back(), tree, "the configuration", "give it base and size");
+      }
+    }
+  }
   for (const auto& node : tree) {
     // Such a node may as well be the firmware's own memory: reading it can stop the machine.
-    if (std::none_of(listed.begin(), listed.end(), [&](const auto& one) { return one.region.name == node.name; })) {
-      listed.push_back({node, fmt::format("found in the device tree; if it is free to use, say so: SA_CARVEOUT={}", node.name)});
+    if (!named(node.name)) {
+      listed.push_back({node, fmt::format("found in the device tree; if it is free to use, say so: SA_CARVEOUT={0}, or "
+                                          "[carveouts.{0}] in the configuration",
+                                          node.name)});
     }
   }
   for (auto& one : listed) {
@@ -73,7 +92,7 @@ std::vector<ListedRegion> list_regions(std::string_view configuration, const std
       const bool both = one.reason.empty() && other.region.size != 0 && one.region.size != 0 && &one != &other;
       if (both && overlap(one.region.base, one.region.base + one.region.size - 1, other.region.base,
                           other.region.base + other.region.size - 1)) {
-        one.reason = fmt::format("overlaps the region {}; correct SA_CARVEOUT", other.region.name);
+        one.reason = fmt::format("overlaps the region {}; correct SA_CARVEOUT or the configuration", other.region.name);
       }
     }
   }

@@ -182,7 +182,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_memfd() {
+std::vector<std::shared_ptr<Heap>> discover_memfd(const Configuration&) {
   return {std::make_shared<MemfdHeap>(), std::make_shared<HugeMemfdHeap>()};
 }
 

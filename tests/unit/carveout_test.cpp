@@ -198,8 +198,9 @@ TEST_CASE("a symbolic link is not followed to somebody else's lock file") {
   CHECK(ec == std::errc::too_many_symbolic_link_levels);
 }
 
-TEST_CASE("regions are read from the configuration") {
-  const auto listed = sa::detail::list_regions("camera=64M@0x30000000;isp=0x100000@1G,device-memory;;small=4K@2147483648", {});
+TEST_CASE("regions are read from SA_CARVEOUT") {
+  const auto listed =
+      sa::detail::list_regions("camera=64M@0x30000000;isp=0x100000@1G,device-memory;;small=4K@2147483648", {}, {});
   REQUIRE(listed.size() == 3);
   CHECK(listed[0].region.name == "camera");
   CHECK(listed[0].region.base == 0x30000000);
@@ -213,11 +214,11 @@ TEST_CASE("regions are read from the configuration") {
   for (const char* wrong :
        {"a=64M", "a=@0x1000", "a=64M@", "a=64X@0x1000", "a=64M@0x1000junk", "a=0xffffffffffffffffK@0", "a="}) {
     CAPTURE(wrong);
-    const auto one = sa::detail::list_regions(wrong, {});
+    const auto one = sa::detail::list_regions(wrong, {}, {});
     REQUIRE(one.size() == 1);
     CHECK_FALSE(one[0].reason.empty());
   }
-  const auto overlapping = sa::detail::list_regions("a=2M@0x1000000;b=1M@0x1100000;c=1M@0x1200000", {});
+  const auto overlapping = sa::detail::list_regions("a=2M@0x1000000;b=1M@0x1100000;c=1M@0x1200000", {}, {});
   CHECK_FALSE(overlapping[0].reason.empty());
   CHECK_FALSE(overlapping[1].reason.empty());
   CHECK(overlapping[2].reason.empty());
@@ -247,15 +248,32 @@ TEST_CASE("a device-tree region is listed, and used only when it is named") {
   CHECK(tree[0].name == "camera");
   CHECK(tree[0].base == 0x50000000);
   CHECK(tree[0].size == 0x4000000);
-  const auto unnamed = sa::detail::list_regions("", tree);
+  const auto unnamed = sa::detail::list_regions("", {}, tree);
   REQUIRE(unnamed.size() == 1);
   CHECK(unnamed[0].reason.find("SA_CARVEOUT=camera") != std::string::npos);
-  const auto named = sa::detail::list_regions("camera,device-memory", tree);
+  const auto named = sa::detail::list_regions("camera,device-memory", {}, tree);
   REQUIRE(named.size() == 1);
   CHECK(named[0].reason.empty());
   CHECK(named[0].region.base == 0x50000000);
   CHECK(named[0].region.device_memory);
-  CHECK_FALSE(sa::detail::list_regions("other", tree)[0].reason.empty());
+  CHECK_FALSE(sa::detail::list_regions("other", {}, tree)[0].reason.empty());
+  const auto configured = sa::detail::list_regions("", {{"camera", 0, 0, true}, {"other", 0, 0, false}}, tree);
+  REQUIRE(configured.size() == 2);
+  CHECK(configured[0].reason.empty());
+  CHECK(configured[0].region.base == 0x50000000);
+  CHECK(configured[0].region.size == 0x4000000);
+  CHECK(configured[0].region.device_memory);
+  CHECK(configured[1].reason.find("the configuration names other") != std::string::npos);
+}
+
+TEST_CASE("what SA_CARVEOUT names hides what the configuration says of that name") {
+  const std::vector<sa::CarveoutRegion> configured{{"a", 0x1000000, 1 << 20, false}, {"b", 0x2000000, 1 << 20, false}};
+  const auto listed = sa::detail::list_regions("b=2M@0x3000000", configured, {});
+  REQUIRE(listed.size() == 2);
+  CHECK(listed[0].region == sa::CarveoutRegion{"b", 0x3000000, 2 << 20, false});
+  CHECK(listed[1].region == configured[0]);
+  CHECK(listed[1].reason.empty());
+  CHECK(sa::detail::list_regions("c=1M@0x1000000", configured, {})[1].reason.find("overlaps") != std::string::npos);
 }
 
 TEST_CASE("System RAM, claimed ranges and what cannot be checked are refused") {

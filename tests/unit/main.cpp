@@ -2,10 +2,17 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 
 #include "test_heap.hpp"
+
+namespace {
+// Before any test: what whoever runs them has configured must not matter.
+[[maybe_unused]] const bool alone = ::setenv("XDG_CONFIG_HOME", "/nonexistent", 1) == 0 && ::unsetenv("SA_CONFIG") == 0;
+} // namespace
 
 namespace unit {
 

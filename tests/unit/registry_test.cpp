@@ -223,6 +223,21 @@ TEST_CASE("aliases of aliases and wildcards resolve in order, and a loop is refu
   CHECK(ec == std::errc::invalid_argument);
 }
 
+TEST_CASE("aliases that share others, and long chains of them, take no longer than they are many") {
+  sa::Registry registry;
+  registry.add(std::make_shared<TestHeap>("test:a"));
+  constexpr int count = 100; // by every path it would be 2^100 visits
+  registry.alias("n0", {"test:a"});
+  for (int i = 1; i < count; ++i) {
+    const std::string before = "n" + std::to_string(i - 1);
+    registry.alias("n" + std::to_string(i), {before, before});
+  }
+  CHECK(registry.allocate("n99", {.size = 1}).heap() == "test:a");
+  std::error_code ec;
+  registry.alias("n0", {"n99"}, ec);
+  CHECK(ec == std::errc::too_many_symbolic_link_levels);
+}
+
 TEST_CASE("a heap that throws does not take a noexcept twin down") {
   class Throwing final : public sa::Heap {
   public:

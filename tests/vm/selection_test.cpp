@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <fcntl.h>
@@ -68,7 +70,30 @@ private:
 
 } // namespace
 
-// The order of the first three matters: what a probe finds is remembered.
+TEST_CASE("with a profile for its camera a board chooses as the profile says, without asking, and the camera agrees") {
+  const std::string file = "/tmp/profile.toml";
+  std::ofstream(file) << "[[device]]\nmatch = \"driver:vivid\"\nconstraints = \"contiguous\"\n";
+  ::setenv("SA_CONFIG", file.c_str(), 1);
+  Machine machine;
+  ::unsetenv("SA_CONFIG");
+  std::filesystem::remove(file);
+  const Device camera = Device::open(importers::camera_node());
+  const sa::Selection selection = machine.registry.select({}, {camera});
+  REQUIRE_FALSE(selection.choices.empty());
+  for (const auto& choice : selection.choices) {
+    CHECK(choice.heap->info().traits.contains(Trait::Contiguous));
+    CHECK(choice.certainty == Certainty::Suits);
+  }
+  CHECK(says(reason(selection, "dma-heap:system"), "scattered"));
+  CHECK(says(reason(selection, "dma-heap:system"), "its profile says so"));
+  CHECK(says(reason(selection, "udmabuf:4k"), "by " + camera.info().name));
+  const sa::DmaBuf frame = machine.registry.allocate({camera}, {.size = camera.info().image_size});
+  CHECK(camera.try_import(frame).verdict == sa::ImportVerdict::Accepted);
+  const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((camera.info().image_size + 4095) / 4096));
+  CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
+}
+
+// The order of the next three matters: what a probe finds is remembered.
 
 TEST_CASE("before anybody asked, whether a camera takes scattered memory is not known, and the answer says so") {
   Machine machine;

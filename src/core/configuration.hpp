@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/// @file configuration.hpp
+/// Which files are read, and what they say together.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include <sa/configuration.hpp>
+
+namespace sa::inline v0::detail {
+
+/// A text longer than this is no configuration, bytes.
+inline constexpr std::size_t max_configuration_size = std::size_t{1} << 20;
+
+struct ConfigurationFile {
+  std::filesystem::path path;
+  bool required = false; ///< refused, not passed over, when it is not there
+};
+
+/// The files of this process, by its environment.
+[[nodiscard]] std::vector<ConfigurationFile> configuration_files();
+
+/// load_configuration() of @p files.
+[[nodiscard]] LoadedConfiguration load_configuration(const std::vector<ConfigurationFile>& files);
+
+/// @p below, overridden by what @p text says. The only function that knows TOML.
+/// @throws Error EINVAL, see parse_configuration()
+[[nodiscard]] Configuration read_configuration(std::string_view text, std::string_view source, Configuration below);
+
+/// What every Error about the configuration gives as its operation.
+inline constexpr const char* reading_configuration = "read the configuration";
+
+} // namespace sa::inline v0::detail
