@@ -29,6 +29,12 @@
 namespace sa {
 inline namespace v0 {
 
+/// A name for heaps, tried in order.
+struct Alias {
+  std::string name;
+  std::vector<std::string> candidates; ///< as they were given: heaps, aliases, "backend:*"
+};
+
 /// A set of heaps by name. Any thread may call it; find() and allocate() take no lock.
 class SA_API Registry {
 public:
@@ -72,6 +78,10 @@ public:
   /// Every heap, unusable ones with their reason; aliases are not in it.
   /// @throws std::bad_alloc
   [[nodiscard]] std::vector<HeapInfo> heaps() const;
+
+  /// Every alias, by name.
+  /// @throws std::bad_alloc
+  [[nodiscard]] std::vector<Alias> aliases() const;
 
   /// A buffer from the heap or alias of that name.
   /// @throws Error ENOENT: no such heap, with the list of those there are. EINVAL: a malformed name. Heap::allocate().

@@ -398,6 +398,15 @@ std::vector<HeapInfo> Registry::heaps() const {
   return infos;
 }
 
+std::vector<Alias> Registry::aliases() const {
+  const std::lock_guard lock(state_->writers);
+  std::vector<Alias> all;
+  for (const auto& [name, candidates] : state_->aliases) {
+    all.push_back({name, candidates});
+  }
+  return all;
+}
+
 DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
   return detail::or_throw(
       heap, [&] { return fmt::format("allocate {}", detail::bytes_text(request.size)); },

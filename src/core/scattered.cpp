@@ -38,7 +38,7 @@ DmaBuf make_scattered(std::size_t size, std::error_code& ec) {
       read_number("/sys/module/udmabuf/parameters/list_limit").value_or(most_pieces), least_pieces, most_pieces);
   const std::size_t piece = round_up((size + limit - 1) / limit, page_size()); // bytes
   const std::size_t count = std::max(least_pieces, (size + piece - 1) / piece);
-  const UniqueFd memory = make_memfd("scattered", count * piece, 0, ec);
+  const UniqueFd memory = make_memfd("sa-udmabuf:scattered", count * piece, 0, ec);
   if (ec) {
     return {};
   }

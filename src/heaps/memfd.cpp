@@ -25,13 +25,16 @@ constexpr std::size_t huge_page = std::size_t{2} << 20; // bytes
 constexpr const char* hugetlb_pool = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 constexpr const char* shmem_policy = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
+/// The memfd of a buffer is named so: lists of memory can tell the library's buffers from other memory files.
+constexpr std::string_view memfd_prefix = "sa:";
+
 /// A zero-terminated name for the kernel, without a heap allocation.
 struct KernelName {
   explicit KernelName(std::string_view name) noexcept {
-    name = name.empty() ? std::string_view("sa") : name;
-    name.copy(text, max_name_length);
+    memfd_prefix.copy(text, memfd_prefix.size());
+    name.copy(text + memfd_prefix.size(), max_name_length);
   }
-  char text[max_name_length + 1] = {};
+  char text[memfd_prefix.size() + max_name_length + 1] = {};
 };
 
 class MemfdHeap final : public Heap {

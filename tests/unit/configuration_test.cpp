@@ -560,6 +560,52 @@ TEST_CASE("a program's alias over one of the configuration holds when that one g
   CHECK(registry.allocate("cma", {.size = 1}).heap() == "test:a");
 }
 
+TEST_CASE("a quota of the configuration holds however its heap is reached, and counts on over a refresh") {
+  const Folder folder;
+  const Variable config("SA_CONFIG", folder / "sa.toml");
+  write(folder / "sa.toml", "[aliases]\ncamera = [\"test:a\", \"test:b\"]\n"
+                            "[quotas.\"test:a\"]\nbuffers = 2\n[quotas.camera]\nbytes = 12288\n");
+  sa::Registry registry;
+  registry.add(std::make_shared<TestHeap>("test:a"));
+  registry.add(std::make_shared<TestHeap>("test:b"));
+  registry.refresh();
+  std::error_code ec;
+  const sa::DmaBuf first = registry.allocate("test:a", {.size = 4096});
+  const sa::DmaBuf second = registry.find("test:a")->allocate({.size = 4096});
+  CHECK_FALSE(registry.allocate("test:a", {.size = 4096}, ec));
+  CHECK(ec.value() == EDQUOT);
+  registry.add(std::make_shared<TestHeap>("test:c")); // publishes anew
+  registry.refresh();
+  CHECK_FALSE(registry.allocate("test:a", {.size = 4096}, ec));
+  CHECK(ec.value() == EDQUOT);
+  const sa::DmaBuf third = registry.allocate("camera", {.size = 8192}); // moves on from its first candidate
+  CHECK(third.heap() == "test:b");
+  registry.refresh();
+  CHECK(registry.allocate("camera", {.size = 4096}, ec));
+  CHECK_FALSE(registry.allocate("camera", {.size = 8192}, ec));
+  CHECK(ec.value() == EDQUOT);
+  CHECK(registry.allocate("test:b", {.size = 8192})); // not asked of the alias
+  write(folder / "sa.toml", "");
+  registry.refresh();
+  CHECK(registry.allocate("test:a", {.size = 4096}, ec));
+}
+
+TEST_CASE("select() prefers what the configuration's order names, aliases in it too, and reads profiles by a node's path") {
+  const Folder folder;
+  const Variable config("SA_CONFIG", folder / "sa.toml");
+  sa::Registry registry;
+  registry.add(std::make_shared<TestHeap>("dma-heap:unit"));
+  registry.add(std::make_shared<TestHeap>("cma:unit", sa::Trait::Contiguous | sa::Trait::Cached));
+  registry.alias("frames", {"cma:unit"});
+  CHECK(registry.select({}).choices.front().heap->info().name == "dma-heap:unit");
+  write(folder / "sa.toml", "order = [\"frames\"]\n[[device]]\nmatch = \"/dev/npu0\"\nconstraints = \"contiguous\"\n");
+  registry.refresh();
+  CHECK(registry.select({}).choices.front().heap->info().name == "cma:unit");
+  const auto selection = registry.select({}, {sa::Device::described("/dev/npu0", {})});
+  CHECK(std::none_of(selection.choices.begin(), selection.choices.end(),
+                     [](const auto& choice) { return choice.heap->info().name == "dma-heap:unit"; }));
+}
+
 TEST_CASE("carveouts of the configuration are heaps, and SA_CARVEOUT wins by name") {
   const Folder folder;
   const Variable config("SA_CONFIG", folder / "sa.toml");

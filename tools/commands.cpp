@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "command.hpp"
+
+#include <array>
+
+namespace sactl {
+
+std::unique_ptr<Command> make_heaps();
+std::unique_ptr<Command> make_load_carveout();
+std::unique_ptr<Command> make_probe();
+std::unique_ptr<Command> make_select();
+std::unique_ptr<Command> make_top();
+
+CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::uint64_t& bytes, const std::string& about) {
+  CLI::AsSizeValue units(false); // K is 1024
+  units.description("");         // which would be listed unit by unit
+  return app.add_option(name, bytes, about)->transform(units)->type_name("BYTES");
+}
+
+std::span<const Entry> commands() {
+  static constexpr std::array all{
+      Entry{"heaps", "List the heaps of this machine; for one that cannot be used, the reason and the mend", "sactl heaps",
+            &make_heaps},
+      Entry{"select", "Rank the heaps for some devices, and say of every other heap why not",
+            "sactl select --for /dev/video0 --for /dev/dri/card0 --probe", &make_select},
+      Entry{"probe", "Show which device takes memory of which heap, by importing for real", "sactl probe", &make_probe},
+      Entry{"top", "Show who holds which buffers, as top does for processors", "sactl top --sort count --filter camera",
+            &make_top},
+      Entry{"load-carveout", "Load the kernel module for a reserved range; refused while any buffer lives in it",
+            "sactl load-carveout camera 0x30000000 64M", &make_load_carveout},
+  };
+  return all;
+}
+
+} // namespace sactl

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/// The manual page and the completions, made of what --help says.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace sactl {
+
+/// @param form "man", "bash" or "zsh"
+[[nodiscard]] std::string describe(const CLI::App& app, const std::string& form);
+
+} // namespace sactl

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/// What goes to standard output: tables for people, JSON for programs.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace sactl {
+
+/// Keeps the order in which members were added.
+using Json = nlohmann::ordered_json;
+
+/// How a word is to stand out on a terminal.
+enum class Style { Plain, Strong, Good, Bad, Faint };
+
+class Output {
+public:
+  /// @param command for the JSON
+  Output(std::string command, bool json);
+
+  /// Whether the answer is to be JSON.
+  [[nodiscard]] bool json() const noexcept { return json_; }
+  /// Whether standard output is a terminal.
+  [[nodiscard]] bool terminal() const noexcept { return terminal_; }
+  /// Columns of the terminal; SIZE_MAX elsewhere: nothing is cut or wrapped there.
+  [[nodiscard]] std::size_t columns() const noexcept { return columns_; }
+
+  /// Prints @p value as {"sactl": VERSION, "command": COMMAND, ...}.
+  void print(const Json& value) const;
+  /// Prints a line.
+  void line(std::string_view text) const;
+  /// @p text as it is to be printed in @p style: as it is where there is no terminal, or NO_COLOR is set.
+  [[nodiscard]] std::string styled(std::string_view text, Style style) const;
+
+private:
+  std::string command_;
+  bool json_;
+  bool terminal_;
+  bool colours_;
+  std::size_t columns_;
+};
+
+/// Rows whose cells stand below each other. On a terminal that is too narrow the last cell of a row is continued below.
+class Table {
+public:
+  struct Cell {
+    Cell(std::string said, Style how = Style::Plain) : text(std::move(said)), style(how) {} // NOLINT(google-explicit-constructor)
+    Cell(const char* said) : text(said) {}                                                  // NOLINT(google-explicit-constructor)
+    std::string text;
+    Style style = Style::Plain;
+  };
+
+  /// @param heads the columns' names
+  explicit Table(std::vector<std::string> heads);
+  void add(std::vector<Cell> cells);
+  void print(const Output& output) const;
+  [[nodiscard]] bool empty() const noexcept { return rows_.size() < 2; }
+
+private:
+  std::vector<std::vector<Cell>> rows_; ///< the first are the heads
+};
+
+/// The shape of the JSON, raised when a member changes its meaning or goes.
+inline constexpr int json_version = 1;
+
+/// What may be printed: control characters, which a buffer's name may have brought, become '?'.
+[[nodiscard]] std::string printable(std::string_view text);
+
+/// "3.0 MiB", for people.
+[[nodiscard]] std::string human_bytes(unsigned long long bytes);
+
+} // namespace sactl
