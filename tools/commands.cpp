@@ -5,6 +5,7 @@
 
 namespace sactl {
 
+std::unique_ptr<Command> make_doctor();
 std::unique_ptr<Command> make_heaps();
 std::unique_ptr<Command> make_load_carveout();
 std::unique_ptr<Command> make_probe();
@@ -26,6 +27,8 @@ std::span<const Entry> commands() {
       Entry{"probe", "Show which device takes memory of which heap, by importing for real", "sactl probe", &make_probe},
       Entry{"top", "Show who holds which buffers, as top does for processors", "sactl top --sort count --filter camera",
             &make_top},
+      Entry{"doctor", "Test for every known trouble, and say what it means and which command mends it", "sactl doctor",
+            &make_doctor},
       Entry{"load-carveout", "Load the kernel module for a reserved range; refused while any buffer lives in it",
             "sactl load-carveout camera 0x30000000 64M", &make_load_carveout},
   };
