@@ -6,6 +6,7 @@
 namespace sactl {
 
 std::unique_ptr<Command> make_alloc();
+std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_heaps();
 std::unique_ptr<Command> make_load_carveout();
 std::unique_ptr<Command> make_probe();
@@ -26,6 +27,8 @@ std::span<const Entry> commands() {
       Entry{"probe", "Show which device takes memory of which heap, by importing for real", "sactl probe", &make_probe},
       Entry{"alloc", "Allocate from a heap, check that the memory reads as zero, and time it",
             "sactl alloc system 8M --count 4 --hold", &make_alloc},
+      Entry{"bench", "Measure a heap beside ordinary memory: allocation, mapping, cache maintenance, bandwidth",
+            "sactl bench cma --size 8M", &make_bench},
       Entry{"load-carveout", "Load the kernel module for a reserved range; refused while any buffer lives in it",
             "sactl load-carveout camera 0x30000000 64M", &make_load_carveout},
   };
