@@ -72,11 +72,12 @@ json answer(const Words& arguments, const std::function<void()>& prepare = {}) {
 
 std::vector<std::string> usable_heaps() {
   std::vector<std::string> names;
-  for (const auto& heap : answer({"heaps"}).at("heaps")) {
+  for (const json all = answer({"heaps"}); const auto& heap : all.at("heaps")) {
     if (heap.at("usable") == true) {
       names.push_back(heap.at("name"));
     }
   }
+  CHECK_FALSE(names.empty());
   return names;
 }
 
@@ -440,7 +441,7 @@ TEST_CASE("a machine without any node" * doctest::skip(!is_root())) {
     MESSAGE("skipped: this container may not mount");
     return;
   }
-  for (const auto& heap : answer({"heaps"}, hide_devices).at("heaps")) {
+  for (const json all = answer({"heaps"}, hide_devices); const auto& heap : all.at("heaps")) {
     CAPTURE(heap.dump());
     CHECK(heap.at("usable") == heap.at("name").get<std::string>().starts_with("memfd:4k"));
   }
@@ -517,7 +518,7 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
           CHECK((width(line) <= columns || (columns < 40 && arguments.front() == "bench")));
         }
         if (arguments.front() == "heaps") {
-          for (const auto& heap : answer(arguments).at("heaps")) {
+          for (const json value = answer(arguments); const auto& heap : value.at("heaps")) {
             const std::string dense = without_spaces(text);
             CHECK(dense.find(without_spaces(heap.at("name"))) != std::string::npos);
             CHECK((heap.at("usable") == true || dense.find(without_spaces(heap.at("reason"))) != std::string::npos));
