@@ -5,11 +5,15 @@
 
 namespace sactl {
 
+std::unique_ptr<Command> make_alloc();
+std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_doctor();
 std::unique_ptr<Command> make_heaps();
 std::unique_ptr<Command> make_load_carveout();
 std::unique_ptr<Command> make_probe();
+std::unique_ptr<Command> make_recv();
 std::unique_ptr<Command> make_select();
+std::unique_ptr<Command> make_send();
 std::unique_ptr<Command> make_top();
 
 CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::uint64_t& bytes, const std::string& about) {
@@ -29,6 +33,14 @@ std::span<const Entry> commands() {
             &make_top},
       Entry{"doctor", "Test for every known trouble, and say what it means and which command mends it", "sactl doctor",
             &make_doctor},
+      Entry{"alloc", "Allocate from a heap, check that the memory reads as zero, and time it",
+            "sactl alloc system 8M --count 4 --hold", &make_alloc},
+      Entry{"bench", "Measure a heap beside ordinary memory: allocation, mapping, cache maintenance, bandwidth",
+            "sactl bench cma --size 8M", &make_bench},
+      Entry{"recv", "Wait at a socket for a buffer that sactl send hands over, and check what is in it",
+            "sactl recv /tmp/buffer --mode 666", &make_recv},
+      Entry{"send", "Hand a buffer to a waiting sactl recv: to try permissions across users and containers",
+            "sactl send /tmp/buffer system 8M", &make_send},
       Entry{"load-carveout", "Load the kernel module for a reserved range; refused while any buffer lives in it",
             "sactl load-carveout camera 0x30000000 64M", &make_load_carveout},
   };

@@ -94,16 +94,22 @@ std::string names_of(const std::vector<const CLI::App*>& commands) {
 
 std::string bash(const CLI::App& app) {
   const auto commands = commands_of(app);
-  std::string script = "# bash completion for sactl\n_sactl() {\n  local word=${COMP_WORDS[COMP_CWORD]} words\n"
+  // A heap's name has a colon, at which readline breaks words: the word is taken from the line, and what readline has before
+  // its own is taken off the answers.
+  std::string script = "# bash completion for sactl\n_sactl() {\n  local line=${COMP_LINE:0:COMP_POINT} words= before\n"
+                       "  local word=${COMP_WORDS[COMP_CWORD]}\n"
+                       "  [ -z \"$line\" ] || word=${line##*[[:space:]]}\n"
                        "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n";
   script += fmt::format("    words='{} {}'\n  else\n    case ${{COMP_WORDS[1]}} in\n", names_of(commands), long_options(app));
   for (const CLI::App* command : commands) {
     script += fmt::format("      {}) words='{}' ;;\n", command->get_name(), long_options(*command));
   }
   script += "    esac\n    [[ $word == -* ]] || words=$(sactl heaps --names 2>/dev/null)\n  fi\n"
-            "  # A heap's name has a colon, at which readline breaks words.\n"
             "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-            "  type -t __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$word\"\n"
+            "  if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then\n"
+            "    before=${word%\"${word##*:}\"}\n"
+            "    COMPREPLY=(\"${COMPREPLY[@]#\"$before\"}\")\n"
+            "  fi\n"
             "}\ncomplete -o default -F _sactl sactl\n";
   return script;
 }

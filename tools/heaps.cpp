@@ -10,6 +10,7 @@
 #include <sa/sa.hpp>
 
 #include "command.hpp"
+#include "memory.hpp"
 
 namespace sactl {
 namespace {
@@ -76,7 +77,7 @@ Room room_of(const sa::HeapInfo& heap) {
 class Heaps final : public Command {
 public:
   void add_options(CLI::App& app) override {
-    app.add_flag("--names", names_, "print the names alone, aliases too, one in a line");
+    app.add_flag("--names", names_, "print the names alone, aliases too, one in a line")->excludes(app.get_option("--json"));
   }
 
   Status run(Output& output) override {
@@ -92,7 +93,7 @@ public:
       return Done;
     }
     if (output.json()) {
-      output.print(as_json(heaps, registry.aliases()));
+      output.print(list_as_json(heaps, registry.aliases()));
       return Done;
     }
     Table table({"HEAP", "FREE", "TOTAL", "MEMORY"});
@@ -114,7 +115,7 @@ public:
   }
 
 private:
-  static Json as_json(const std::vector<sa::HeapInfo>& heaps, const std::vector<sa::Alias>& aliases) {
+  static Json list_as_json(const std::vector<sa::HeapInfo>& heaps, const std::vector<sa::Alias>& aliases) {
     Json list = Json::array();
     for (const auto& heap : heaps) {
       const Room room = heap.usable ? room_of(heap) : Room{};
@@ -122,18 +123,12 @@ private:
                {"backend", heap.backend},
                {"node", heap.node.empty() ? Json() : Json(heap.node.string())},
                {"usable", heap.usable},
-               {"traits", Json::array()},
+               {"traits", as_json(heap.traits)},
                {"granularity", heap.granularity},
                {"max_size", heap.max_size},
                {"max_alignment", std::max(heap.max_alignment, heap.granularity)},
                {"total", room.total ? Json(*room.total) : Json()},
                {"free", room.free ? Json(*room.free) : Json()}};
-      std::string traits = to_string(heap.traits);
-      for (std::size_t at = 0; at < traits.size();) {
-        const std::size_t end = std::min(traits.find(',', at), traits.size());
-        one["traits"].push_back(traits.substr(at, end - at));
-        at = end + 1;
-      }
       if (!heap.usable) {
         one["reason"] = heap.reason;
       }

@@ -33,24 +33,23 @@ int main(int argc, char** argv) {
   describe->add_option("form", form)->required()->check(CLI::IsMember({"man", "bash", "zsh"}));
 
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? sactl::Done : sactl::Usage;
-  }
-  try {
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      const sactl::Status status = app.exit(error) == 0 ? sactl::Done : sactl::Usage;
+      sactl::Output::flush();
+      return status;
+    }
     if (*describe) {
       fmt::print("{}", sactl::describe(app, form));
+      sactl::Output::flush();
       return sactl::Done;
     }
     for (const auto& [parsed, command] : made) {
       if (*parsed) {
         sactl::Output output(parsed->get_name(), json);
         const sactl::Status status = command->run(output);
-        // A full disk must not look like success.
-        if (std::fflush(stdout) != 0) {
-          std::perror("sactl: standard output");
-          return sactl::Failed;
-        }
+        sactl::Output::flush();
         return status;
       }
     }

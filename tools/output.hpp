@@ -28,12 +28,20 @@ public:
   [[nodiscard]] bool terminal() const noexcept { return terminal_; }
   /// Columns of the terminal; SIZE_MAX elsewhere: nothing is cut or wrapped there.
   [[nodiscard]] std::size_t columns() const noexcept { return columns_; }
+  /// Whether the locale's characters are UTF-8.
+  [[nodiscard]] bool utf8() const noexcept { return utf8_; }
 
   /// Prints @p value as {"sactl": VERSION, "command": COMMAND, ...}.
   void print(const Json& value) const;
   /// Prints a line.
   void line(std::string_view text) const;
-  /// @p text as it is to be printed in @p style: as it is where there is no terminal, or NO_COLOR is set.
+  /// Prints a sentence, on as many lines as the terminal needs for it.
+  void sentence(std::string_view text) const;
+  /// Has everything that was printed arrive.
+  /// @throws std::system_error the disk is full, nobody reads: that must not look like success
+  static void flush();
+  /// @p text as it is to be printed in @p style: as it is where there is no terminal, a dumb one, or NO_COLOR
+  /// is set to anything.
   [[nodiscard]] std::string styled(std::string_view text, Style style) const;
 
 private:
@@ -41,10 +49,12 @@ private:
   bool json_;
   bool terminal_;
   bool colours_;
+  bool utf8_;
   std::size_t columns_;
 };
 
-/// Rows whose cells stand below each other. On a terminal that is too narrow the last cell of a row is continued below.
+/// Rows whose cells stand below each other. On a terminal that is too narrow the last cell of a row is continued below; on one
+/// too narrow for the others as well, each cell has the name of its column before it, and they are continued below too.
 class Table {
 public:
   struct Cell {
@@ -54,20 +64,22 @@ public:
     Style style = Style::Plain;
   };
 
-  /// @param heads the columns' names
+  /// @param heads the columns' names; when all are empty, that line is not printed
   explicit Table(std::vector<std::string> heads);
   void add(std::vector<Cell> cells);
   void print(const Output& output) const;
   [[nodiscard]] bool empty() const noexcept { return rows_.size() < 2; }
 
 private:
+  void print_stacked(const Output& output) const;
   std::vector<std::vector<Cell>> rows_; ///< the first are the heads
 };
 
 /// The shape of the JSON, raised when a member changes its meaning or goes.
 inline constexpr int json_version = 1;
 
-/// What may be printed: control characters, which a buffer's name may have brought, become '?'.
+/// What may be printed: control characters, which a buffer's name may have brought, become '?', and so does every byte of what
+/// is no UTF-8: a terminal may take it for a control character of 8 bits.
 [[nodiscard]] std::string printable(std::string_view text);
 
 /// "3.0 MiB", for people.

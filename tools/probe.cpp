@@ -46,9 +46,11 @@ public:
     const bool all = nodes_.empty();
     for (const auto& node : all ? nodes() : nodes_) {
       sa::Device device;
+      sa::Selection selection;
       Json entry{{"device", node}};
       try {
         device = sa::Device::open(node);
+        selection = registry.select({}, {device}, {.probe = true});
       } catch (const sa::Error& error) {
         if (error.code() == std::errc::no_such_device && all) {
           continue; // a node for something else than images
@@ -64,7 +66,6 @@ public:
       entry["driver"] = device.info().driver;
       entry["iommu"] = device.info().iommu.empty() ? Json() : Json(device.info().iommu);
       entry["heaps"] = Json::array();
-      const sa::Selection selection = registry.select({}, {device}, {.probe = true});
       const std::string shown = fmt::format("{} ({})", node, device.info().driver);
       const auto add = [&](const std::string& heap, const char* verdict, Style style, const std::string& said) {
         entry["heaps"].push_back({{"heap", heap}, {"verdict", verdict}, {"said", said}});
@@ -82,7 +83,7 @@ public:
     if (output.json()) {
       output.print({{"devices", std::move(devices)}});
     } else if (table.empty()) {
-      output.line("no device that imports buffers: there is no /dev/dri/card* and no /dev/video*");
+      output.sentence("no device that imports buffers: there is no /dev/dri/card* and no /dev/video*");
     } else {
       table.print(output);
     }

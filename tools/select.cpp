@@ -20,7 +20,17 @@ public:
         ->type_name("NODE")
         ->allow_extra_args(false);
     app.add_option("--constraints", constraints_, "what the memory must be: contiguous,align=64K,below=4G,dma-buf, ...")
-        ->type_name("WORDS");
+        ->type_name("WORDS")
+        ->check(CLI::Validator(
+            [](const std::string& words) {
+              try {
+                (void)sa::parse_constraints(words);
+                return std::string();
+              } catch (const sa::Error& error) {
+                return std::string(error.what());
+              }
+            },
+            ""));
     add_bytes(app, "--size", size_, "bytes that will be asked for, with K, M or G");
     app.add_flag("--probe", probe_, "prove the answer: have each device import memory of each heap");
   }

@@ -1,0 +1,690 @@
+// SPDX-License-Identifier: MIT
+/// sactl, the program itself: what it prints, its statuses, and what it leaves behind. On this machine with the heaps it has, in
+/// virtual machines with more.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <sa/sa.hpp>
+
+#include "support/process.hpp"
+#include "tools/program.hpp"
+
+using namespace tools;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+constexpr int interrupted = 128 + SIGINT;
+
+/// A folder that everybody may write to, gone at the end.
+class Folder {
+public:
+  Folder() {
+    std::string pattern = std::filesystem::temp_directory_path() / "sactl.XXXXXX";
+    path_ = ::mkdtemp(pattern.data());
+    ::chmod(path_.c_str(), 0777);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string file(const std::string& name) const { return path_ / name; }
+  [[nodiscard]] bool empty() const { return std::filesystem::is_empty(path_); }
+
+private:
+  std::filesystem::path path_;
+};
+
+/// The answer of a run that must succeed.
+json answer(const Words& arguments, const std::function<void()>& prepare = {}) {
+  Words all = arguments;
+  all.emplace_back("--json");
+  const Ran ran = run(sactl(all), prepare);
+  CAPTURE(joined(arguments));
+  CAPTURE(ran.err);
+  CHECK(ran.status == 0);
+  json value = json::parse(ran.out, nullptr, false);
+  REQUIRE(value.is_object());
+  CHECK(value.at("sactl") == 1);
+  CHECK(value.at("command") == arguments.front());
+  CHECK(lines(ran.out).size() == 1);
+  return value;
+}
+
+std::vector<std::string> usable_heaps() {
+  std::vector<std::string> names;
+  for (const json all = answer({"heaps"}); const auto& heap : all.at("heaps")) {
+    if (heap.at("usable") == true) {
+      names.push_back(heap.at("name"));
+    }
+  }
+  CHECK_FALSE(names.empty());
+  return names;
+}
+
+/// Waits until a path is there.
+bool appears(const std::string& path) {
+  for (int i = 0; i < 6000 && ::access(path.c_str(), F_OK) != 0; ++i) {
+    std::this_thread::sleep_for(5ms);
+  }
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
+bool is_root() {
+  return ::geteuid() == 0;
+}
+
+/// Every command that the manual page has.
+std::vector<std::string> commands() {
+  std::vector<std::string> names;
+  for (const auto& line : lines(run(sactl({"describe", "man"})).out)) {
+    if (line.starts_with(".SS sactl ")) {
+      std::string name = line.substr(sizeof ".SS sactl");
+      std::erase(name, '\\');
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
+sa::UniqueFd connected(const std::string& path) {
+  sa::UniqueFd fd{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+  REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  return fd;
+}
+
+void check_failed(const Ran& ran, const std::string& sentence) {
+  CAPTURE(sentence);
+  CAPTURE(ran.err);
+  CHECK(ran.status == 1);
+  CHECK(ran.out.empty());
+  CHECK(ran.err.starts_with("sactl: "));
+  CHECK(ran.err.find(sentence) != std::string::npos);
+  CHECK(lines(ran.err).size() == 1);
+}
+
+} // namespace
+
+TEST_CASE("every command helps, with an example of itself") {
+  const auto all = commands();
+  for (const char* name : {"heaps", "select", "probe", "alloc", "bench", "send", "recv", "load-carveout"}) {
+    CAPTURE(name);
+    CHECK(std::find(all.begin(), all.end(), name) != all.end());
+  }
+  for (const auto& name : all) {
+    CAPTURE(name);
+    const Ran ran = run(sactl({name, "--help"}));
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+    CHECK(ran.out.find("Example:\n  sactl " + name) != std::string::npos);
+    CHECK(ran.out.find("--json") != std::string::npos);
+  }
+  CHECK(run(sactl({"--version"})).out.starts_with("sactl "));
+}
+
+TEST_CASE("a wrong command line is status 2") {
+  for (const Words& wrong : std::vector<Words>{{},
+                                               {"none"},
+                                               {"heaps", "--none"},
+                                               {"heaps", "--names", "--json"},
+                                               {"select", "--constraints", "fast"},
+                                               {"select", "--size", "big"},
+                                               {"alloc"},
+                                               {"alloc", "memfd:4k"},
+                                               {"alloc", "memfd:4k", "much"},
+                                               {"alloc", "memfd:4k", "4K", "--count", "0"},
+                                               {"alloc", "memfd:4k", "4K", "--require", "fast"},
+                                               {"alloc", "memfd:4k", "4K", "--require", "cached,"},
+                                               {"bench"},
+                                               {"bench", "memfd:4k", "--seconds", "-1"},
+                                               {"recv"},
+                                               {"recv", "/tmp/x", "--mode", "999"},
+                                               {"send", "/tmp/x", "memfd:4k"}}) {
+    CAPTURE(joined(wrong));
+    const Ran ran = run(sactl(wrong));
+    CHECK(ran.status == 2);
+    CHECK(ran.out.empty());
+    CHECK_FALSE(ran.err.empty());
+  }
+}
+
+TEST_CASE("what fails is status 1 and the library's sentence, one line") {
+  check_failed(run(sactl({"alloc", "none", "4K"})), "no heap \"none\"; there are: ");
+  check_failed(run(sactl({"alloc", "memfd:4k", "0"})), "size 0; ask for at least one byte");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--require", "dma-buf"})), "not dma-buf");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "alignment");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--name", std::string(40, 'x')})), "name");
+  check_failed(run(sactl({"bench", "none"})), "no heap \"none\"");
+  check_failed(run(sactl({"send", "/tmp/none", "none", "4K"})), "no heap \"none\"");
+  check_failed(run(sactl({"select", "--for", "/dev/none"})), "/dev/none");
+  check_failed(run(sactl({"probe", "--for", "/dev/null"})), "/dev/null");
+}
+
+TEST_CASE("heaps: what there is, and of the rest the reason") {
+  const json value = answer({"heaps"});
+  std::set<std::string> names;
+  for (const auto& heap : value.at("heaps")) {
+    CAPTURE(heap.dump());
+    names.insert(heap.at("name"));
+    CHECK(heap.at("traits").is_array());
+    CHECK(heap.contains("node"));
+    CHECK(heap.contains("free"));
+    CHECK(heap.contains("total"));
+    CHECK(heap.at("granularity").is_number_unsigned());
+    CHECK(heap.contains("reason") == (heap.at("usable") == false));
+    if (heap.at("free").is_number() && heap.at("total").is_number()) {
+      CHECK(heap.at("free") <= heap.at("total"));
+    }
+  }
+  CHECK(names.contains("memfd:4k"));
+  for (const auto& alias : value.at("aliases")) {
+    names.insert(alias.at("name"));
+  }
+  const auto printed = lines(run(sactl({"heaps", "--names"})).out);
+  CHECK(std::set<std::string>(printed.begin(), printed.end()) == names);
+}
+
+TEST_CASE("alloc: each heap gives what it says") {
+  for (const auto& heap : usable_heaps()) {
+    CAPTURE(heap);
+    const json value = answer({"alloc", heap, "300K", "--count", "3", "--name", "a test"});
+    REQUIRE(value.at("buffers").size() == 3);
+    std::set<json> inodes;
+    for (const auto& buffer : value.at("buffers")) {
+      CAPTURE(buffer.dump());
+      CHECK(buffer.at("heap") == heap);
+      CHECK(buffer.at("size") >= 300 << 10);
+      CHECK(buffer.at("name") == "a test");
+      CHECK(buffer.at("allocate_ns") > 0);
+      CHECK(buffer.at("first_read_ns") > 0);
+      const auto& traits = buffer.at("traits");
+      const auto has = [&](const char* trait) { return std::find(traits.begin(), traits.end(), trait) != traits.end(); };
+      CHECK((!has("zeroed") || buffer.at("zero") == true));
+      CHECK(buffer.at("address").is_number() == has("phys-addr"));
+      CHECK(buffer.at("inode").is_number() == buffer.at("fd").is_number());
+      if (buffer.at("inode").is_number()) {
+        inodes.insert(buffer.at("inode"));
+      }
+    }
+    CHECK((inodes.size() == 3 || inodes.empty()));
+  }
+  CHECK(answer({"alloc", "system", "4K", "--prefault", "--alignment", "4K"}).at("buffers").size() == 1);
+  CHECK(answer({"alloc", "memfd:4k", "4K", "--require", "cached,zeroed"}).at("buffers").size() == 1);
+}
+
+TEST_CASE("alloc --hold: until a signal, then status 0") {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    CAPTURE(number);
+    Running holding(sactl({"alloc", "memfd:4k", "1M", "--hold"}));
+    REQUIRE(holding.says("holding"));
+    std::this_thread::sleep_for(20ms);
+    holding.signal(number);
+    const Ran ran = holding.finish();
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+  }
+  // Who reads the answer may send one at once.
+  for (int i = 0; i < 5; ++i) {
+    Running holding(sactl({"alloc", "memfd:4k", "1M", "--hold", "--json"}));
+    REQUIRE(holding.says("\n"));
+    holding.signal(SIGTERM);
+    CHECK(holding.finish().status == 0);
+  }
+}
+
+TEST_CASE("bench: each heap beside ordinary memory") {
+  for (const auto& heap : usable_heaps()) {
+    CAPTURE(heap);
+    const json value = answer({"bench", heap, "--size", "1M", "--seconds", "0.1"});
+    CHECK(value.at("heap") == heap);
+    CHECK(value.at("size") >= 1 << 20);
+    for (const char* name : {"allocate", "map", "first_write", "cold", "warm", "sync"}) {
+      CAPTURE(name);
+      const auto& time = value.at("times").at(name);
+      CHECK(time.at("repetitions") >= 1);
+      CHECK(time.at("low_ns") <= time.at("median_ns"));
+      CHECK(time.at("median_ns") <= time.at("high_ns"));
+    }
+    for (const char* name : {"read", "write", "copy_out"}) {
+      CAPTURE(name);
+      const auto& speed = value.at("bytes_per_second").at(name);
+      for (const char* which : {"heap", "ordinary"}) {
+        CHECK(speed.at(which).at("median") > 1e6);
+        CHECK(speed.at(which).at("low") <= speed.at(which).at("high"));
+      }
+      const double ratio = speed.at("heap").at("median").get<double>() / speed.at("ordinary").at("median").get<double>();
+      CHECK(speed.at("ratio").get<double>() == doctest::Approx(ratio).epsilon(0.01));
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  answer({"bench", "system"});
+  const auto took = std::chrono::steady_clock::now() - start;
+  MESSAGE("bench system took ", std::chrono::duration<double>(took).count(), " s");
+  CHECK(took > 1s);
+  CHECK(took < 30s); // 2 s where the machine is not busy
+}
+
+TEST_CASE("send and recv: a buffer arrives as it was sent, from each heap") {
+  const Folder folder;
+  const std::string path = folder.file("s");
+  for (const auto& heap : usable_heaps()) {
+    CAPTURE(heap);
+    Running receiver(sactl({"recv", path, "--json"}));
+    const json sent = answer({"send", path, heap, "1M", "--name", "a frame"});
+    const Ran received = receiver.finish();
+    CAPTURE(received.err);
+    CHECK(received.status == 0);
+    const json value = json::parse(received.out, nullptr, false);
+    REQUIRE(value.is_object());
+    CHECK(value.at("heap") == heap);
+    CHECK(sent.at("heap") == heap);
+    CHECK(value.at("size") == sent.at("size"));
+    CHECK(value.at("name") == "a frame");
+    CHECK(value.at("traits").is_array());
+    CHECK(value.at("verified") == true);
+    CHECK(value.at("writable") == true);
+    CHECK(value.at("peer").at("uid") == ::getuid());
+    CHECK(folder.empty());
+  }
+}
+
+TEST_CASE("recv: what it is given may be anything") {
+  const Folder folder;
+  const std::string path = folder.file("s");
+  const auto with_receiver = [&](const std::function<void(int)>& body) {
+    Running receiver(sactl({"recv", path, "--json"}));
+    REQUIRE(appears(path));
+    {
+      const sa::UniqueFd fd = connected(path);
+      body(fd.get());
+    }
+    Ran ran = receiver.finish();
+    CHECK(folder.empty());
+    return ran;
+  };
+  const auto buffer = sa::Registry::system().allocate("memfd:4k", {.size = 4096});
+  check_failed(with_receiver([](int) {}), "peer closed");
+  check_failed(with_receiver([](int fd) { (void)!::write(fd, "hello", 5); }), "too short");
+  Ran ran = with_receiver([&](int fd) { // not the pattern
+    sa::send(fd, buffer);
+    std::array<char, 200> text{};
+    CHECK(::read(fd, text.data(), text.size()) > 2);
+    CHECK(std::string(text.data()).starts_with("at byte 0 of 4096"));
+  });
+  CHECK(ran.status == 1);
+  CHECK(json::parse(ran.out).at("verified") == false);
+  ran = with_receiver([&](int fd) { // may be read alone
+    const sa::UniqueFd read_only{::open(("/proc/self/fd/" + std::to_string(buffer.fd())).c_str(), O_RDONLY | O_CLOEXEC)};
+    sa::send(fd, sa::DmaBuf::import(sa::UniqueFd{::dup(read_only.get())}));
+    std::array<char, 200> text{};
+    CHECK(::read(fd, text.data(), text.size()) > 2);
+  });
+  CHECK(json::parse(ran.out).at("writable") == false);
+}
+
+TEST_CASE("recv: what is at its path is left alone, unless it is a socket that nobody has") {
+  const Folder folder;
+  const std::string path = folder.file("s");
+  std::ofstream(path) << "precious";
+  check_failed(run(sactl({"recv", path})), "is no socket and is left alone");
+  std::string kept;
+  std::ifstream(path) >> kept;
+  CHECK(kept == "precious");
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink(folder.file("elsewhere"), path);
+  check_failed(run(sactl({"recv", path})), "is no socket");
+  std::filesystem::remove(path);
+
+  Running first(sactl({"recv", path, "--json"}));
+  REQUIRE(appears(path));
+  check_failed(run(sactl({"recv", path})), "belongs to a program that runs");
+  CHECK(::access(path.c_str(), F_OK) == 0);
+  first.signal(SIGKILL); // cannot clean up
+  first.finish();
+  REQUIRE(::access(path.c_str(), F_OK) == 0);
+  Running second(sactl({"recv", path, "--json"}));
+  CHECK(answer({"send", path, "memfd:4k", "4K"}).at("verified") == true);
+  CHECK(second.finish().status == 0);
+  CHECK(folder.empty());
+
+  check_failed(run(sactl({"recv", folder.file(std::string(200, 'x'))})), "1 to 107 bytes");
+  check_failed(run(sactl({"recv", folder.file("none/s")})), "none/s");
+  CHECK(folder.empty());
+}
+
+TEST_CASE("send and recv wait so long, no longer") {
+  const Folder folder;
+  const std::string path = folder.file("s");
+  check_failed(run(sactl({"send", path, "memfd:4k", "4K", "--timeout", "0.1"})), "nobody waits there");
+  check_failed(run(sactl({"recv", path, "--timeout", "0.1"})), "nobody came within 0.1 s");
+  CHECK(folder.empty());
+  Running receiver(sactl({"recv", path, "--timeout", "1"}));
+  REQUIRE(appears(path));
+  const sa::UniqueFd silent = connected(path);
+  check_failed(receiver.finish(), "sent nothing");
+  CHECK(folder.empty());
+  Running sender(sactl({"send", path, "memfd:4k", "4K"})); // first, and waits
+  std::this_thread::sleep_for(100ms);
+  CHECK(run(sactl({"recv", path})).status == 0);
+  CHECK(sender.finish().status == 0);
+}
+
+TEST_CASE("a user without rights" * doctest::skip(!is_root())) {
+  const json value = answer({"heaps"}, become_nobody);
+  for (const auto& heap : value.at("heaps")) {
+    if (heap.at("name") == "memfd:4k") {
+      CHECK(heap.at("usable") == true);
+    } else if (heap.at("usable") == false) {
+      CHECK_FALSE(heap.at("reason").get<std::string>().empty());
+      const Ran ran = run(sactl({"alloc", heap.at("name"), "4K"}), become_nobody);
+      check_failed(ran, heap.at("name"));
+    }
+  }
+  CHECK(answer({"alloc", "system", "4K"}, become_nobody).at("buffers").size() == 1);
+  CHECK(answer({"probe"}, become_nobody).at("devices").is_array());
+
+  // From one user to another: the path's permissions decide.
+  const Folder folder;
+  const std::string path = folder.file("s");
+  {
+    Running receiver(sactl({"recv", path, "--json"}));
+    REQUIRE(appears(path));
+    check_failed(run(sactl({"send", path, "memfd:4k", "4K"}), become_nobody), "must be allowed to write");
+    receiver.signal(SIGTERM);
+    CHECK(receiver.finish().status == 128 + SIGTERM);
+    CHECK(folder.empty());
+  }
+  Running receiver(sactl({"recv", path, "--json", "--mode", "666"}));
+  CHECK(appears(path));
+  CHECK(answer({"send", path, "memfd:4k", "4K"}, become_nobody).at("verified") == true);
+  const Ran ran = receiver.finish();
+  CHECK(ran.status == 0);
+  CHECK(json::parse(ran.out).at("peer").at("uid") == 65534);
+  // And what root alone can allocate, to one who cannot.
+  for (const auto& heap : usable_heaps()) {
+    CAPTURE(heap);
+    if (heap.starts_with("carveout:") && answer({"alloc", heap, "4K"}).at("buffers").at(0).at("fd").is_null()) {
+      continue; // the receiver must know the region, which takes root
+    }
+    Running other(sactl({"recv", path, "--json"}), become_nobody);
+    CHECK(answer({"send", path, heap, "4K"}).at("verified") == true);
+    const Ran got = other.finish();
+    CAPTURE(got.err);
+    CHECK(got.status == 0);
+  }
+}
+
+TEST_CASE("a machine without any node" * doctest::skip(!is_root())) {
+  if (run({"true"}, hide_devices).status == 126) {
+    MESSAGE("skipped: this container may not mount");
+    return;
+  }
+  for (const json all = answer({"heaps"}, hide_devices); const auto& heap : all.at("heaps")) {
+    CAPTURE(heap.dump());
+    CHECK(heap.at("usable") == heap.at("name").get<std::string>().starts_with("memfd:4k"));
+  }
+  CHECK(answer({"probe"}, hide_devices).at("devices").empty());
+  CHECK(run(sactl({"probe"}), hide_devices).out.starts_with("no device that imports buffers"));
+  CHECK(answer({"alloc", "system", "4K"}, hide_devices).at("buffers").at(0).at("heap") == "memfd:4k");
+  CHECK(answer({"bench", "system", "--seconds", "0.05"}, hide_devices).at("heap") == "memfd:4k");
+  const Ran ran = run(sactl({"select", "--constraints", "contiguous", "--json"}), hide_devices);
+  CHECK(ran.status == 1);
+  CHECK(json::parse(ran.out).at("choices").empty());
+}
+
+TEST_CASE("output that nobody takes") {
+  const auto nobody_reads = [] {
+    int ends[2];
+    if (::pipe(ends) != 0) {
+      ::_exit(126);
+    }
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::close(ends[0]);
+  };
+  const auto full = [] { ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO); };
+  const std::vector<Words> all{{"heaps"},
+                               {"heaps", "--json"},
+                               {"heaps", "--names"},
+                               {"select"},
+                               {"probe"},
+                               {"alloc", "memfd:4k", "4K"},
+                               {"alloc", "memfd:4k", "4K", "--count", "100", "--json"}, // more than a buffer of stdio
+                               {"alloc", "memfd:4k", "4K", "--hold"},
+                               {"bench", "memfd:4k", "--seconds", "0.01"},
+                               {"describe", "man"},
+                               {"--help"},
+                               {"--version"}};
+  for (const auto& arguments : all) {
+    CAPTURE(joined(arguments));
+    const Ran closed = run(sactl(arguments), nobody_reads);
+    CHECK(closed.status == 128 + SIGPIPE);
+    CHECK(closed.err.empty());
+    for (const auto& prepare : std::vector<std::function<void()>>{full, [&] {
+                                                                    nobody_reads();
+                                                                    ::signal(SIGPIPE, SIG_IGN);
+                                                                  }}) {
+      const Ran ran = run(sactl(arguments), prepare);
+      CAPTURE(ran.err);
+      CHECK(ran.status == 1);
+      CHECK(lines(ran.err).size() == 1);
+      CHECK(ran.err.starts_with("sactl: "));
+    }
+  }
+}
+
+TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") {
+  const std::vector<Words> all{{"heaps"},
+                               {"select"},
+                               {"select", "--constraints", "contiguous,dma-buf"},
+                               {"probe"},
+                               {"alloc", "memfd:4k", "4M", "--count", "2"},
+                               {"bench", "memfd:4k", "--seconds", "0.05"}};
+  for (const unsigned short columns : {40, 24}) {
+    for (const char* locale : {"C.UTF-8", "C"}) {
+      for (const auto& arguments : all) {
+        CAPTURE(joined(arguments));
+        CAPTURE(columns);
+        Terminal terminal{.columns = columns, .environment = {{"LANG", locale}}};
+        const Ran ran = run(sactl(arguments), terminal);
+        CHECK(ran.status == (arguments.back() == "contiguous,dma-buf" ? run(sactl(arguments)).status : 0));
+        CHECK(terminal.settings_kept);
+        const std::string text = plain(ran.out);
+        const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
+        CHECK(ascii == (arguments.front() != "bench" || std::string(locale) == "C"));
+        for (const auto& line : lines(text)) {
+          CAPTURE(line);
+          CHECK((width(line) <= columns || (columns < 40 && arguments.front() == "bench")));
+        }
+        if (arguments.front() == "heaps") {
+          for (const json value = answer(arguments); const auto& heap : value.at("heaps")) {
+            const std::string dense = without_spaces(text);
+            CHECK(dense.find(without_spaces(heap.at("name"))) != std::string::npos);
+            CHECK((heap.at("usable") == true || dense.find(without_spaces(heap.at("reason"))) != std::string::npos));
+          }
+        } else if (arguments.front() == "select") {
+          Words as_json = sactl(arguments);
+          as_json.emplace_back("--json");
+          const json value = json::parse(run(as_json).out);
+          for (const auto& refusal : value.at("refusals")) {
+            CHECK(without_spaces(text).find(without_spaces(refusal.at("reason"))) != std::string::npos);
+          }
+        } else if (arguments.front() == "alloc" && columns == 40) {
+          for (const char* word : {"SIZE 4.0 MiB", "INODE ", "ADDRESS -", "ALLOCATED IN ", "READ IN ", "zero"}) {
+            CAPTURE(word);
+            CHECK(text.find(word) != std::string::npos);
+          }
+        } else if (arguments.front() == "bench") {
+          CHECK((columns < 40 || text.find(std::string(locale) == "C" ? "####" : "████") != std::string::npos));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("colours: on a terminal that has them, unless NO_COLOR is set to anything") {
+  const auto coloured = [](std::vector<std::pair<std::string, std::string>> environment) {
+    Terminal terminal{.columns = 80, .environment = std::move(environment)};
+    return run(sactl({"heaps"}), terminal).out.find('\x1b') != std::string::npos;
+  };
+  CHECK(coloured({}));
+  CHECK(coloured({{"NO_COLOR", ""}}));
+  CHECK_FALSE(coloured({{"NO_COLOR", "1"}}));
+  CHECK_FALSE(coloured({{"TERM", "dumb"}}));
+  CHECK(run(sactl({"heaps"})).out.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("Ctrl-C at any moment leaves nothing behind") {
+  const Folder folder;
+  const std::string path = folder.file("s");
+  const std::vector<Words> all{{"heaps"},
+                               {"select", "--probe"},
+                               {"probe"},
+                               {"alloc", "memfd:4k", "16M", "--count", "4"},
+                               {"alloc", "memfd:4k", "1M", "--hold"},
+                               {"bench", "memfd:4k", "--seconds", "0.5"},
+                               {"send", path, "memfd:4k", "4M", "--timeout", "1"},
+                               {"recv", path, "--timeout", "3"}};
+  for (const auto& arguments : all) {
+    std::set<int> statuses;
+    for (const auto moment : {0ms, 1ms, 3ms, 6ms, 10ms, 20ms, 50ms, 150ms}) {
+      CAPTURE(joined(arguments));
+      CAPTURE(moment.count());
+      Terminal terminal{.interrupt_after = moment};
+      const Ran ran = run(sactl(arguments), terminal);
+      CAPTURE(ran.out);
+      statuses.insert(ran.status);
+      CHECK((ran.status == interrupted || ran.status == 0 || (arguments.front() == "send" && ran.status == 1)));
+      CHECK(terminal.settings_kept);
+      CHECK(folder.empty());
+      CHECK((arguments.front() != "recv" || ran.status == interrupted));
+    }
+    CHECK_FALSE(statuses.empty());
+  }
+  for (const int number : {SIGTERM, SIGHUP, SIGINT}) { // while it waits for sure
+    Running receiver(sactl({"recv", path}));
+    REQUIRE(appears(path));
+    receiver.signal(number);
+    CHECK(receiver.finish().status == 128 + number);
+    CHECK(folder.empty());
+  }
+  { // and when who came says nothing
+    Running receiver(sactl({"recv", path}));
+    REQUIRE(appears(path));
+    const sa::UniqueFd silent = connected(path);
+    std::this_thread::sleep_for(100ms);
+    receiver.signal(SIGINT);
+    CHECK(receiver.finish().status == interrupted);
+    CHECK(folder.empty());
+  }
+}
+
+TEST_CASE("the manual page and the completions are well formed") {
+  const Folder folder;
+  const auto write = [&](const std::string& form) {
+    const Ran ran = run(sactl({"describe", form}));
+    CHECK(ran.status == 0);
+    CHECK_FALSE(ran.out.empty());
+    std::ofstream(folder.file(form)) << ran.out;
+    return folder.file(form);
+  };
+  const std::string man = write("man");
+  if (run({"man", "--version"}).status == 0) {
+    const Ran ran = run({"man", "--warnings", "-l", man});
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+    CHECK(ran.out.find("sactl alloc") != std::string::npos);
+  } else {
+    MESSAGE("skipped: no man");
+  }
+  const std::string zsh = write("zsh");
+  if (run({"zsh", "--version"}).status == 0) {
+    const Ran ran = run({"zsh", "-n", zsh});
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+  } else {
+    MESSAGE("skipped: no zsh");
+  }
+  const std::string bash = write("bash");
+  const Ran syntax = run({"bash", "-n", bash});
+  CHECK(syntax.status == 0);
+  CHECK(syntax.err.empty());
+  const auto complete = [&](const std::string& line, const std::string& words) {
+    std::string script = "PATH=";
+    script += std::filesystem::path(SACTL).parent_path().string() + ":$PATH; . " + bash + "; COMP_LINE='" + line;
+    script += "' COMP_POINT=${#COMP_LINE} COMP_WORDS=(" + words +
+              ") COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _sactl; echo \"${COMPREPLY[*]}\"";
+    const Ran ran = run({"bash", "-c", script});
+    CAPTURE(ran.err);
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+    return ran.out;
+  };
+  CHECK(complete("sactl he", "sactl he") == "heaps\n");
+  CHECK(complete("sactl alloc --pre", "sactl alloc --pre") == "--prefault\n");
+  CHECK(complete("sactl alloc memfd:4", "sactl alloc memfd : 4") == "4k\n");
+  CHECK(complete("sactl alloc syst", "sactl alloc syst") == "system\n");
+  CHECK(complete("sactl bench nothing", "sactl bench nothing") == "\n");
+}
+
+TEST_CASE("heaps starts and ends quickly") {
+  std::vector<double> times;
+  for (int i = 0; i < 50; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(run(sactl({"heaps"})).status == 0);
+    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  MESSAGE("heaps, from start to exit: ", times[25], " ms, median of 50, quickest ", times[0], " ms");
+
+  // Counted, which is the same on a busy machine.
+  const pid_t child = support::start([] {
+    ::dup2(::open("/dev/null", O_WRONLY), STDOUT_FILENO);
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::execl(SACTL, SACTL, "heaps", nullptr);
+    return 127;
+  });
+  int stops = 0;
+  int status = 0;
+  while (::waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+    ++stops;
+    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+  }
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  MESSAGE("heaps: ", stops / 2, " system calls");
+  CHECK(stops / 2 > 50);
+  CHECK(stops / 2 < 700);
+}
+
+int main(int argc, char** argv) {
+  // What a guest with its drivers as modules does not load by itself.
+  if (const char* modules = std::getenv("SA_VM_MODULES"); modules != nullptr && *modules != '\0') {
+    if (std::system(("modprobe -d " + std::string(modules) + " vgem").c_str()) != 0) {
+      return 1;
+    }
+  }
+  doctest::Context context(argc, argv);
+  return context.run();
+}
