@@ -53,7 +53,18 @@ Severity Examination::without(std::string_view alias) const {
   return is_alias(alias) && needed(alias) && !serves(alias) ? Severity::Trouble : Severity::Warning;
 }
 
-// What sa::load_configuration() refused belongs here too, a finding for each file: its Error has file, line and column.
+void check_configuration(Examination& all) {
+  const sa::LoadedConfiguration loaded = sa::load_configuration();
+  for (const sa::Error& refused : loaded.refused) {
+    all.add({"configuration", Severity::Trouble, "configuration", refused.what(),
+             "nothing of this file is used: its aliases, carveouts, profiles and quotas are missing (docs/configuration.md)", "",
+             false});
+  }
+  for (const auto& file : loaded.configuration.files) {
+    all.add({"configuration", Severity::Ok, file.string(), file.string()});
+  }
+}
+
 void check_carveouts(Examination& all) {
   const char* configured = std::getenv("SA_CARVEOUT");
   for (const auto& heap : all.heaps) {
@@ -74,7 +85,8 @@ void check_carveouts(Examination& all) {
       all.add({"carveout", Severity::Ok, heap.name, heap.name + " in the device tree, not used"});
     } else {
       all.add({"carveout", Severity::Trouble, heap.name, fmt::format("{} is refused: {}", heap.name, heap.reason),
-               "whoever asks for this carveout gets an error; correct SA_CARVEOUT, or reserve the range at boot (docs/heaps.md)",
+               "whoever asks for this carveout gets an error; correct SA_CARVEOUT or the configuration, or reserve the range at "
+               "boot (docs/heaps.md)",
                ""});
     }
   }

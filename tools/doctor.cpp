@@ -51,6 +51,7 @@ Examination examine(bool trials) {
   check_contiguous(all);
   check_udmabuf(all);
   check_huge_pages(all);
+  check_configuration(all);
   check_carveouts(all);
   check_aliases(all);
   // The worst first; among equals what was tested first, since the one is often why the other is.

@@ -60,6 +60,7 @@ void check_cma(Examination& all);
 void check_contiguous(Examination& all);
 void check_udmabuf(Examination& all);
 void check_huge_pages(Examination& all);
+void check_configuration(Examination& all);
 void check_carveouts(Examination& all);
 void check_aliases(Examination& all);
 

@@ -648,6 +648,28 @@ TEST_CASE("the manual page and the completions are well formed") {
   CHECK(complete("sactl bench nothing", "sactl bench nothing") == "\n");
 }
 
+TEST_CASE("doctor: a wrong configuration file is trouble, with its line, until it is right") {
+  const Folder folder;
+  const std::string file = folder.file("sa.toml");
+  const auto findings = [&] {
+    const Ran ran = run(sactl({"doctor", "--json", "--no-trials"}), [&] { ::setenv("SA_CONFIG", file.c_str(), 1); });
+    std::string found;
+    const json whole = json::parse(ran.out);
+    for (const auto& finding : whole["findings"]) {
+      if (finding["id"] == "configuration") {
+        found += finding["severity"].get<std::string>() + " " + finding["seen"].get<std::string>() + "\n";
+        CHECK((finding["severity"] == "ok" || ran.status == 4));
+      }
+    }
+    return found;
+  };
+  std::ofstream(file) << "[pool]\nmax-byte = 1\n";
+  CHECK(findings().find("trouble") != std::string::npos);
+  CHECK(findings().find(file + ":2:1") != std::string::npos);
+  std::ofstream(file) << "[pool]\nmax-bytes = 1\n";
+  CHECK(findings() == "ok " + file + "\n");
+}
+
 TEST_CASE("heaps starts and ends quickly") {
   std::vector<double> times;
   for (int i = 0; i < 50; ++i) {
