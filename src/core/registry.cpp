@@ -229,7 +229,8 @@ struct Registry::State {
       std::vector<detail::Candidate> candidates = resolve(name, heaps, aliases);
       std::shared_ptr<Heap> alias;
       if (const Quota* quota = quota_of(name); quota != nullptr) {
-        limits.push_back(limit(candidates, *quota, [&] { return std::make_shared<detail::AliasHeap>(name, candidates); }));
+        limits.push_back(
+            limit(candidates, *quota, [&, &called = name] { return std::make_shared<detail::AliasHeap>(called, candidates); }));
         alias = limits.back().limit;
       } else {
         alias = std::make_shared<detail::AliasHeap>(name, std::move(candidates));

@@ -57,6 +57,7 @@ Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error
   need.scatter_known = need.scatter_known || need.constraints.max_segments != 0;
   if (translated(info)) {
     need.constraints.max_segments = 0;
+    need.constraints.below = 0; // of physical addresses, which it does not see
     need.scatter_known = true;
     need.note = fmt::format("behind an IOMMU ({}) contiguity is no constraint for {}", info.iommu, info.name);
     return need;
@@ -124,15 +125,19 @@ std::string refusal(const HeapInfo& heap, const Constraints& all, const std::vec
   std::string why = unfit(heap, all, size);
   if (!why.empty()) {
     for (const Need& need : needs) {
-      if (!unfit(heap, need.constraints, size).empty()) {
-        why += " by ";
-        why += need.device->info().name;
-        if (!need.note.empty() && need.constraints.max_segments != 0) {
-          why += ": ";
-          why += need.note;
-        }
-        break;
+      if (unfit(heap, need.constraints, size).empty()) {
+        continue;
       }
+      why += " (";
+      why += need.device->info().name;
+      Constraints rest = need.constraints;
+      rest.max_segments = 0;
+      if (!need.note.empty() && unfit(heap, rest, size).empty()) { // the note is about scattered memory
+        why += ": ";
+        why += need.note;
+      }
+      why += ")";
+      break;
     }
   }
   return why;

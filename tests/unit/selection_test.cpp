@@ -129,8 +129,8 @@ TEST_CASE("the demands of all devices and of the caller count, and the sentence 
   CHECK(names(board.registry.select({}, {display})) == "dma-heap:system cma:cma0 carveout:camera");
   const sa::Selection selection = board.registry.select({.cached = true}, {display, codec});
   CHECK(names(selection) == "cma:cma0 carveout:camera");
-  CHECK(says(reason(selection, "dma-heap:system"), "by codec"));
-  CHECK(says(reason(selection, "memfd:4k"), "by display"));
+  CHECK(says(reason(selection, "dma-heap:system"), "(codec)"));
+  CHECK(says(reason(selection, "memfd:4k"), "(display)"));
   CHECK(selection.constraints == sa::parse_constraints("contiguous,cached,dma-buf"));
   CHECK(selection.choices[0].certainty == Certainty::Suits); // nobody has tried
 }

@@ -86,7 +86,7 @@ TEST_CASE("with a profile for its camera a board chooses as the profile says, wi
   }
   CHECK(says(reason(selection, "dma-heap:system"), "scattered"));
   CHECK(says(reason(selection, "dma-heap:system"), "its profile says so"));
-  CHECK(says(reason(selection, "udmabuf:4k"), "by " + camera.info().name));
+  CHECK(says(reason(selection, "udmabuf:4k"), "(" + camera.info().name + ": its profile"));
   const sa::DmaBuf frame = machine.registry.allocate({camera}, {.size = camera.info().image_size});
   CHECK(camera.try_import(frame).verdict == sa::ImportVerdict::Accepted);
   const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((camera.info().image_size + 4095) / 4096));
