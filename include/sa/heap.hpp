@@ -155,7 +155,8 @@ protected:
 
   /// Ties @p attachment to @p buffer, which do_allocate() is about to return: nobody else may hold the buffer yet. It is
   /// destroyed after the last DmaBuf, Mapping and CpuAccess of the buffer has ended and, unless a Pool keeps it, after
-  /// the memory went back; several in the reverse of their order.
+  /// the memory went back; several in their order: what is nearest to the memory learns first, so that who is told by an
+  /// outer one finds room in the inner.
   ///
   /// A Pool divides them: what was attached below it belongs to the memory and lasts until the pool gives that back; what
   /// is attached above it belongs to one use and ends before the pool can hand the buffer out again.

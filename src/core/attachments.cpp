@@ -19,14 +19,24 @@ void Attachments::belong_to_memory() noexcept {
 }
 
 void Attachments::end_use() noexcept {
-  while (last_ != nullptr && !last_->of_memory_) {
-    end_last();
-  }
+  end([](const Attachment& one) { return !one.of_memory_; });
 }
 
-void Attachments::end_last() noexcept {
-  const std::unique_ptr<Attachment> ended(last_);
-  last_ = ended->earlier_;
+void Attachments::end_all() noexcept {
+  end([](const Attachment&) { return true; });
+}
+
+template <typename Which>
+void Attachments::end(Which&& which) noexcept {
+  Attachment* first = nullptr; // turned round: the heap that is nearest to the memory learns first
+  while (last_ != nullptr && which(*last_)) {
+    Attachment* const one = std::exchange(last_, last_->earlier_);
+    one->earlier_ = std::exchange(first, one);
+  }
+  while (first != nullptr) {
+    const std::unique_ptr<Attachment> ended(first);
+    first = ended->earlier_;
+  }
 }
 
 } // namespace sa::inline v0::detail

@@ -17,8 +17,8 @@ public:
   Attachments& operator=(const Attachments&) = delete;
   /// The buffer and its memory are gone.
   ~Attachments() {
-    while (last_ != nullptr) {
-      end_last();
+    if (!empty()) {
+      end_all();
     }
   }
 
@@ -30,7 +30,9 @@ public:
   void end_use() noexcept;
 
 private:
-  void end_last() noexcept;
+  void end_all() noexcept;
+  template <typename Which>
+  void end(Which&& which) noexcept;
 
   Attachment* last_ = nullptr; // owned, and by it the earlier ones: a word, since every buffer has it
 };

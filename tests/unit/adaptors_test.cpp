@@ -130,12 +130,12 @@ TEST_CASE("what is attached ends once, with the last holder of the buffer and af
   CHECK(ends == 2);
 }
 
-TEST_CASE("of several attachments the last ends first, and on no buffer one ends at once") {
+TEST_CASE("of several attachments the innermost ends first, and on no buffer one ends at once") {
   std::string order;
   const auto inner = std::make_shared<Watch>(memfd(), [&] { order += "inner "; });
   const auto outer = std::make_shared<Watch>(inner, [&] { order += "outer "; });
   outer->allocate({.size = 4096}).reset();
-  CHECK(order == "outer inner ");
+  CHECK(order == "inner outer ");
   order.clear();
   std::error_code ec;
   CHECK_FALSE(outer->allocate({.size = 0}, ec));
