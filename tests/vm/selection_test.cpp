@@ -79,6 +79,10 @@ TEST_CASE("with a profile for its camera a board chooses as the profile says, wi
   std::filesystem::remove(file);
   const Device camera = Device::open(importers::camera_node());
   const sa::Selection selection = machine.registry.select({}, {camera});
+  if (guest::is("stock") && !guest::has_own_modules()) { // which has no contiguous memory
+    CHECK(selection.choices.empty());
+    return;
+  }
   REQUIRE_FALSE(selection.choices.empty());
   for (const auto& choice : selection.choices) {
     CHECK(choice.heap->info().traits.contains(Trait::Contiguous));
