@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -39,7 +40,7 @@ public:
   [[nodiscard]] double at(double share) const {
     std::vector<double> sorted = times_;
     std::sort(sorted.begin(), sorted.end());
-    return sorted.empty() ? 0 : sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5)];
+    return sorted.empty() ? 0 : sorted[static_cast<std::size_t>(std::lround(share * static_cast<double>(sorted.size() - 1)))];
   }
   [[nodiscard]] double median() const { return at(0.5); }
   /// Half of what lies between the quartiles, of the median.
@@ -292,7 +293,7 @@ private:
     for (const auto& [label, value, samples, length] : rows) {
       const std::string spread = fmt::format("{}{:.0f} %", output.utf8() ? "±" : "+-", std::min(samples->spread() * 100, 999.0));
       std::string bar;
-      const auto filled = static_cast<std::size_t>(length / longest * static_cast<double>(room) + 0.5);
+      const auto filled = static_cast<std::size_t>(std::lround(length / longest * static_cast<double>(room)));
       for (std::size_t i = 0; i < std::max<std::size_t>(filled, 1) && room >= least_bar; ++i) {
         bar += output.utf8() ? "█" : "#";
       }

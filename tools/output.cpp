@@ -120,6 +120,7 @@ std::string Output::styled(std::string_view text, Style style) const {
 
 Table::Table(std::vector<std::string> heads) {
   std::vector<Cell> cells;
+  cells.reserve(heads.size());
   for (auto& head : heads) {
     cells.emplace_back(std::move(head), Style::Faint);
   }
