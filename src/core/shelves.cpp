@@ -377,9 +377,8 @@ std::uint64_t Shelves::free_buffers() const noexcept {
 
 PoolStatistics Shelves::statistics() const noexcept {
   PoolStatistics now;
-  std::uint64_t came_back = 0;
+  const std::uint64_t came_back = this->came_back();
   racks_.each_shelf([&](const Shelf& shelf) {
-    came_back += shelf.came_back.get();
     now.hits += shelf.handed_out.get();
     now.free_bytes += shelf.bytes.get();
   });
@@ -395,35 +394,49 @@ PoolStatistics Shelves::statistics() const noexcept {
   return now;
 }
 
-std::optional<Shelves::Clock::time_point> Shelves::age(Clock::time_point now) noexcept {
-  if ((attention_.load(std::memory_order_relaxed) & dormant) != 0 || !ages_) {
-    next_tick_.reset();
-    return std::nullopt;
-  }
-  if (next_tick_ && now >= *next_tick_) {
-    const unsigned tick = tick_.fetch_add(1, std::memory_order_relaxed) + 1;
-    // A buffer of tick t came back at t or up to one interval later: more than max_age ago, surely, at t + parts + 1.
-    const std::size_t old =
-        give_back_if([&](const Buffer& buffer) { return !buffer.slip().reserved && tick - buffer.place().tick > ticks_per_age; });
-    freed_old_.fetch_add(old, std::memory_order_relaxed);
-    next_tick_.reset();
-  }
-  // Nothing left that ages: sleep. See park() for who wakes.
-  attention_.fetch_or(dormant, std::memory_order_relaxed);
-  const bool found = racks_.any_shelf([](Shelf& shelf) {
+bool Shelves::some_age() noexcept {
+  return racks_.any_shelf([](Shelf& shelf) {
     shelf.lock();
     const bool ages = shelf.any([](const Buffer& buffer) { return !buffer.slip().reserved; });
     shelf.unlock();
     return ages;
   });
-  if (!found) {
+}
+
+std::uint64_t Shelves::came_back() const noexcept {
+  std::uint64_t count = 0;
+  racks_.each_shelf([&](const Shelf& shelf) { count += shelf.came_back.get(); });
+  return count;
+}
+
+std::optional<Shelves::Clock::time_point> Shelves::age(Clock::time_point now) noexcept {
+  if ((attention_.load(std::memory_order_relaxed) & dormant) != 0 || !ages_) {
     next_tick_.reset();
     return std::nullopt;
   }
-  attention_.fetch_and(~dormant, std::memory_order_relaxed);
-  if (!next_tick_) {
-    next_tick_ = now + interval_;
+  if (next_tick_ && now < *next_tick_) {
+    return next_tick_;
   }
+  if (next_tick_) {
+    const unsigned tick = tick_.fetch_add(1, std::memory_order_relaxed) + 1;
+    // A buffer of tick t came back at t or up to one interval later: more than max_age ago, surely, at t + parts + 1.
+    const std::size_t old =
+        give_back_if([&](const Buffer& buffer) { return !buffer.slip().reserved && tick - buffer.place().tick > ticks_per_age; });
+    freed_old_.fetch_add(old, std::memory_order_relaxed);
+  }
+  // A pool in use stays awake, also when every buffer happens to be out: to wake the ageing is a system call.
+  const std::uint64_t returns = came_back();
+  const bool in_use = std::exchange(came_back_at_tick_, returns) != returns;
+  if (!in_use && !some_age()) {
+    // Nothing left that ages: sleep. See park() for who wakes.
+    attention_.fetch_or(dormant, std::memory_order_relaxed);
+    if (!some_age()) {
+      next_tick_.reset();
+      return std::nullopt;
+    }
+    attention_.fetch_and(~dormant, std::memory_order_relaxed);
+  }
+  next_tick_ = now + interval_;
   return next_tick_;
 }
 

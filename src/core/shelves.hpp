@@ -86,6 +86,8 @@ private:
   Buffer* acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noexcept;
   template <typename Decide>
   std::size_t give_back_if(Decide&& decide) noexcept;
+  [[nodiscard]] bool some_age() noexcept;
+  [[nodiscard]] std::uint64_t came_back() const noexcept;
   [[nodiscard]] std::uint64_t free_buffers() const noexcept;
 
   static constexpr unsigned ticks_per_age = 4;
@@ -108,6 +110,7 @@ private:
   std::atomic<std::uint64_t> discarded_{0};    ///< acquired, and given to nobody
   std::atomic<std::uint64_t> given_back_{0};   ///< free, then gone
   std::optional<Clock::time_point> next_tick_; ///< the ageing thread's
+  std::uint64_t came_back_at_tick_ = 0;        ///< the same
 };
 
 } // namespace sa::inline v0::detail
