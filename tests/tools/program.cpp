@@ -19,6 +19,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "paths.hpp"
 #include "support/process.hpp"
 
 namespace tools {

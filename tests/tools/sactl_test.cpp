@@ -25,6 +25,7 @@
 
 #include <sa/sa.hpp>
 
+#include "paths.hpp"
 #include "support/process.hpp"
 #include "tools/program.hpp"
 

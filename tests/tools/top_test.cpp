@@ -22,6 +22,7 @@
 
 #include <sa/sa.hpp>
 
+#include "paths.hpp"
 #include "support/process.hpp"
 #include "tools/holders.hpp"
 #include "tools/screen.hpp"

@@ -16,6 +16,7 @@
 #include "core/aliases.hpp"
 #include "core/configuration.hpp"
 #include "folder.hpp"
+#include "paths.hpp"
 #include "support/process.hpp"
 #include "test_heap.hpp"
 

@@ -20,6 +20,7 @@
 
 #include <sa/sa.hpp>
 
+#include "paths.hpp"
 #include "support/counters.hpp"
 #include "support/process.hpp"
 #include "vm/guest.hpp"
