@@ -7,7 +7,7 @@
 
 namespace sa::inline v0::detail {
 
-static_assert(sizeof(Shelf) == 128);
+static_assert(sizeof(Shelf) == 256 && sizeof(Block) == 128);
 
 Blocks::~Blocks() {
   while (free_ != nullptr) {

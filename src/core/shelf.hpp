@@ -29,9 +29,9 @@ private:
   std::atomic<std::uint64_t> value_{0};
 };
 
-/// Pointers that move together.
-struct Block {
-  static constexpr unsigned size = 9;
+/// Pointers that move together, in two cache lines of their own.
+struct alignas(128) Block {
+  static constexpr unsigned size = 15;
   std::array<Buffer*, size> buffers{};
   Block* below = nullptr; ///< full, as are all under it
 };
@@ -66,8 +66,8 @@ private:
   std::size_t buffers_ = 0; ///< provided for
 };
 
-/// Everything but the lock needs the lock. It is two cache lines, since processors fetch them in pairs; as long as few buffers
-/// lie here, the first is all that travels.
+/// Everything but the lock needs the lock. As long as few buffers lie here, its first cache line is all that travels; it shares
+/// a pair of lines, which processors fetch together, with no other shelf.
 class alignas(128) Shelf {
   SpinLock lock_;
 
