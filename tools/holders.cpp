@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <system_error>
 #include <tuple>
 
@@ -22,6 +20,9 @@
 
 #include <sa/unique_fd.hpp>
 
+#include "kernel_list.hpp"
+#include "kernel_text.hpp"
+
 namespace sactl {
 namespace {
 
@@ -31,130 +32,8 @@ constexpr std::string_view dma_buf_path = "/dmabuf:";
 constexpr std::string_view memfd_path = "/memfd:sa:";
 constexpr std::string_view memfd_end = " (deleted)";
 
-template <typename Number = std::uint64_t>
-std::optional<Number> number(std::string_view text, int base = 10) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  return error == std::errc{} && end == text.data() + text.size() && !text.empty() ? std::optional(value) : std::nullopt;
-}
-
-/// Takes what stands before @p separator off @p text, and the separator; everything where there is none.
-std::string_view take(std::string_view& text, char separator) {
-  const std::size_t at = std::min(text.find(separator), text.size());
-  const std::string_view first = text.substr(0, at);
-  text.remove_prefix(std::min(at + 1, text.size()));
-  return first;
-}
-
-/// The whole of a file of unknown size into @p text, which keeps its memory from file to file. 0, or an errno.
-int read_all(int folder, const char* path, std::string& text) {
-  constexpr std::size_t piece = 4096; // what the kernel gives at once
-  const sa::UniqueFd file{::openat(folder, path, O_RDONLY | O_CLOEXEC)};
-  if (!file) {
-    text.clear();
-    return errno;
-  }
-  std::size_t length = 0;
-  for (;;) {
-    text.resize(std::max(text.size(), length + piece));
-    const ssize_t got = ::read(file.get(), text.data() + length, text.size() - length);
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got <= 0) {
-      const int error = got < 0 ? errno : 0;
-      text.resize(length);
-      return error;
-    }
-    length += static_cast<std::size_t>(got);
-  }
-}
-
-struct CloseFolder {
-  void operator()(DIR* folder) const noexcept { ::closedir(folder); }
-};
-using Folder = std::unique_ptr<DIR, CloseFolder>;
-
-/// Null with errno set.
-Folder open_folder(int at, const char* path) {
-  sa::UniqueFd fd{::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  DIR* const folder = fd ? ::fdopendir(fd.get()) : nullptr;
-  if (folder != nullptr) {
-    (void)fd.release();
-  }
-  return Folder(folder);
-}
-
 bool refused(int error) {
   return error == EACCES || error == EPERM;
-}
-
-/// The kernel's list, /sys/kernel/debug/dma_buf/bufinfo (dma_buf_debug_show() in drivers/dma-buf/dma-buf.c).
-struct KernelList {
-  std::map<std::uint64_t, HeldBuffer> buffers; ///< by inode
-  std::optional<KernelTotal> total;
-  int error = 0;
-};
-
-/// A line "size flags mode count exp_name ino name". Names are others' and may hold a line break, but at most 31 bytes:
-/// too few to forge a line of numbers this wide.
-std::optional<HeldBuffer> parse_kernel_line(std::string_view line) {
-  constexpr std::size_t width = 8;
-  const auto wide = [&](int base) {
-    const std::string_view text = take(line, '\t');
-    return text.size() >= width ? number(text, base) : std::nullopt;
-  };
-  HeldBuffer buffer;
-  const auto size = wide(10);
-  const auto flags = wide(16);
-  const auto mode = wide(16);
-  const auto count = wide(10);
-  buffer.exporter = take(line, '\t');
-  const auto inode = wide(10);
-  if (!size || !flags || !mode || !count || !inode) {
-    return std::nullopt;
-  }
-  buffer.inode = *inode;
-  buffer.size = *size;
-  buffer.size_exact = true;
-  buffer.name = line == "<none>" ? "" : line;
-  buffer.references = *count;
-  return buffer;
-}
-
-KernelList read_kernel_list(const std::string& path, std::string& text) {
-  KernelList list;
-  list.error = read_all(AT_FDCWD, path.c_str(), text);
-  if (list.error != 0) {
-    return list;
-  }
-  HeldBuffer* last = nullptr;
-  bool devices = false;
-  for (std::string_view rest = text; !rest.empty();) {
-    std::string_view line = take(rest, '\n');
-    if (auto buffer = parse_kernel_line(line)) {
-      const std::uint64_t inode = buffer->inode;
-      last = &list.buffers.insert_or_assign(inode, std::move(*buffer)).first->second;
-      devices = false;
-    } else if (line == "\tAttached Devices:") {
-      devices = true;
-    } else if (line.starts_with("Total ")) {
-      devices = false;
-      line.remove_prefix(std::strlen("Total "));
-      const auto objects = number(take(line, ' '));
-      if (objects && take(line, ' ') == "objects,") {
-        if (const auto bytes = number(take(line, ' '))) {
-          list.total = KernelTotal{*objects, *bytes};
-        }
-      }
-    } else if (devices && last != nullptr && line.starts_with('\t')) {
-      last->devices.emplace_back(line.substr(1));
-    }
-  }
-  if (!list.total) {
-    list.error = EBADMSG;
-  }
-  return list;
 }
 
 /// What fdinfo tells of a dma-buf; nothing where the file is something else by now. The name comes last and is others':
@@ -170,8 +49,8 @@ std::optional<HeldBuffer> parse_fdinfo(std::string_view text) {
       buffer.name = text.ends_with('\n') ? text.substr(0, text.size() - 1) : text;
       break;
     }
-    std::string_view value = take(text, '\n');
-    const std::string_view key = take(value, ':');
+    std::string_view value = take_field(text, '\n');
+    const std::string_view key = take_field(value, ':');
     value.remove_prefix(std::min(value.find_first_not_of("\t "), value.size()));
     if (key == "size") {
       size = number(value);
@@ -271,7 +150,7 @@ private:
     rest.remove_prefix(std::min(rest.rfind(") ") + 2, rest.size()));
     std::string_view fields[18];
     for (auto& field : fields) {
-      field = take(rest, ' ');
+      field = take_field(rest, ' ');
     }
     constexpr std::size_t flags = 6;
     constexpr std::size_t threads = 17;
@@ -374,18 +253,18 @@ private:
     denied_ = denied_ || refused(error);
     for (std::string_view rest = text_; !rest.empty();) {
       // "START-END PERMISSIONS OFFSET MAJOR:MINOR INODE     PATH", numbers but the inode in hexadecimal.
-      std::string_view line = take(rest, '\n');
+      std::string_view line = take_field(rest, '\n');
       if (line.find(dma_buf_path) == std::string_view::npos && line.find(memfd_path) == std::string_view::npos) {
         continue;
       }
       const std::string_view range = line.substr(0, line.find(' '));
-      const auto start = number(take(line, '-'), 16);
-      const auto end = number(take(line, ' '), 16);
-      take(line, ' ');
-      const auto offset = number(take(line, ' '), 16);
-      const auto device_major = number<unsigned>(take(line, ':'), 16);
-      const auto device_minor = number<unsigned>(take(line, ' '), 16);
-      const auto inode = number(take(line, ' '));
+      const auto start = number(take_field(line, '-'), 16);
+      const auto end = number(take_field(line, ' '), 16);
+      take_field(line, ' ');
+      const auto offset = number(take_field(line, ' '), 16);
+      const auto device_major = number<unsigned>(take_field(line, ':'), 16);
+      const auto device_minor = number<unsigned>(take_field(line, ' '), 16);
+      const auto inode = number(take_field(line, ' '));
       // At its place: anonymous memory can be named "[anon_shmem:TEXT]" by anybody.
       const std::string_view path = line.substr(std::min(line.find_first_not_of(' '), line.size()));
       const bool dma_buf = path.starts_with(dma_buf_path);

@@ -18,8 +18,6 @@
 namespace sactl {
 namespace {
 
-constexpr double longest_timeout = 1e6; // seconds
-
 class Recv final : public Command {
 public:
   void add_options(CLI::App& app) override {

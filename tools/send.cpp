@@ -16,8 +16,6 @@
 namespace sactl {
 namespace {
 
-constexpr double longest_timeout = 1e6; // seconds
-
 class Send final : public Command {
 public:
   void add_options(CLI::App& app) override {

@@ -18,6 +18,7 @@ namespace sactl {
 
 inline constexpr std::string_view all_is_well = "ok";
 inline constexpr std::size_t longest_answer = 1024; // bytes
+inline constexpr double longest_timeout = 1e6;      // seconds
 
 struct Address {
   /// @throws std::system_error the path is longer than an address can be
