@@ -54,6 +54,14 @@ std::string reason(const sa::Selection& selection, const std::string& heap) {
   return found == selection.refusals.end() ? std::string() : found->reason;
 }
 
+/// Whether the machine was given QEMU's bochs-display, a PCI device with a DRM driver.
+bool has_bochs() {
+  std::error_code ec;
+  return std::ranges::any_of(std::filesystem::directory_iterator("/sys/bus/pci/devices", ec), [](const auto& device) {
+    return support::read_file((device.path() / "vendor").string()) == "0x1234\n";
+  });
+}
+
 /// A node that is not there for as long as the object lives.
 class Hidden {
 public:
@@ -95,6 +103,30 @@ TEST_CASE("with a profile for its camera a board chooses as the profile says, wi
   CHECK(camera.try_import(frame).verdict == sa::ImportVerdict::Accepted);
   const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((camera.info().image_size + 4095) / 4096));
   CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
+}
+
+TEST_CASE("behind an IOMMU contiguity is no constraint, and the answer says so; without one it is not known" *
+          doctest::skip(!has_bochs())) {
+  guest::load("bochs");
+  sa::Registry registry;
+  registry.refresh();
+  const Device display = Device::open("/dev/dri/card0");
+  REQUIRE(display.info().driver == "bochs-drm");
+  const sa::Selection selection = registry.select({}, {display});
+  const sa::Choice* const scattered = choice(selection, "dma-heap:system");
+  REQUIRE(scattered != nullptr);
+  CAPTURE(scattered->note);
+  if (guest::has_argument("intel_iommu=on")) {
+    CHECK(display.info().iommu.starts_with("DMA"));
+    CHECK(scattered->certainty == Certainty::Suits);
+    CHECK(says(scattered->note, "behind an IOMMU (" + display.info().iommu + ") contiguity is no constraint"));
+    CHECK(display.info().constraints.below == 0); // its 32 address lines see what the IOMMU shows
+  } else {
+    CHECK(display.info().iommu.empty());
+    CHECK(scattered->certainty == Certainty::Unknown);
+    CHECK(says(scattered->note, "is not known"));
+    CHECK(display.info().constraints.below == std::uint64_t{1} << 32U);
+  }
 }
 
 // The order of the next three matters: what a probe finds is remembered.
