@@ -190,6 +190,31 @@ TEST_CASE("what fails is status 1 and the library's sentence, one line") {
   check_failed(run(sactl({"probe", "--for", "/dev/null"})), "/dev/null");
 }
 
+TEST_CASE("probe: its profiles tell select what was found") {
+  const json found = answer({"probe"});
+  const Ran ran = run(sactl({"probe", "--profile"}));
+  CHECK(ran.status == 0);
+  const Folder folder;
+  const std::string file = folder.file("sa.toml");
+  std::ofstream(file) << ran.out;
+  const sa::Configuration configuration = sa::parse_configuration(ran.out, "probe");
+  std::set<std::string> drivers;
+  for (const auto& device : found.at("devices")) {
+    if (device.contains("error") || device.at("contiguous").is_null()) {
+      continue;
+    }
+    CAPTURE(device.dump());
+    drivers.insert(device.at("driver"));
+    const json selected = answer({"select", "--for", device.at("device")}, [&] { ::setenv("SA_CONFIG", file.c_str(), 1); });
+    for (const auto& choice : selected.at("choices")) {
+      CHECK(choice.at("certainty") == "suits"); // without it: "not known"
+    }
+    const std::string demanded = selected.at("constraints");
+    CHECK((demanded.find("contiguous") != std::string::npos) == device.at("contiguous"));
+  }
+  CHECK(configuration.devices.size() == drivers.size());
+}
+
 TEST_CASE("heaps: what there is, and of the rest the reason") {
   const json value = answer({"heaps"});
   std::set<std::string> names;
