@@ -49,7 +49,7 @@ struct DeviceInfo {
   std::string driver;       ///< "vivid", "vkms"
   std::string iommu;        ///< the kernel's word for its IOMMU domain, "DMA-FQ", "identity"; empty: none
   Constraints constraints;  ///< what is known to be needed of memory
-  bool imports = false;     ///< takes dma-bufs at all
+  bool imports = false;     ///< says that it takes dma-bufs; every DRM driver does since Linux 6.6
   std::string reason;       ///< why not, or why that is not known; empty when it does
   bool busy = false;        ///< somebody else used it, and whether it imports could not be asked
   bool cache_hints = false; ///< V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS

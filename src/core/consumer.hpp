@@ -16,6 +16,11 @@
 
 namespace sa::inline v0::detail {
 
+/// With the errno with which the kernel refused; 0 where it did not, or was not asked.
+struct ImportAnswer : ImportResult {
+  int error = 0;
+};
+
 class Consumer {
 public:
   explicit Consumer(DeviceInfo info, std::shared_ptr<Verdicts> verdicts)
@@ -28,7 +33,10 @@ public:
   [[nodiscard]] Verdicts& verdicts() const noexcept { return *verdicts_; }
 
   /// Behind Device::try_import(). Any thread may call it.
-  [[nodiscard]] virtual ImportResult import(const DmaBuf& buffer) const = 0;
+  [[nodiscard]] virtual ImportAnswer import(const DmaBuf& buffer) const = 0;
+
+  /// Whether the device refused a scattered buffer for being scattered, and not for something else that it never takes.
+  [[nodiscard]] virtual bool wants_one_run([[maybe_unused]] const ImportAnswer& refusal) const { return false; }
 
   /// Bytes of a buffer to probe with; 0: it cannot be probed.
   [[nodiscard]] virtual std::size_t probe_size() const noexcept = 0;
@@ -50,6 +58,6 @@ struct ConsumerKind {
 [[nodiscard]] std::span<const ConsumerKind> consumer_kinds() noexcept;
 
 /// The verdict that the errno of an import ioctl means.
-[[nodiscard]] ImportResult import_refused(const char* call, int error);
+[[nodiscard]] ImportAnswer import_refused(const char* call, int error);
 
 } // namespace sa::inline v0::detail

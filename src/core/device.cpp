@@ -68,8 +68,8 @@ Facts facts_of(dev_t number) {
 class Described final : public detail::Consumer {
 public:
   using Consumer::Consumer;
-  [[nodiscard]] ImportResult import(const DmaBuf&) const override {
-    return {ImportVerdict::Unknown, "it is known by its description alone; there is no node to ask"};
+  [[nodiscard]] detail::ImportAnswer import(const DmaBuf&) const override {
+    return {{ImportVerdict::Unknown, "it is known by its description alone; there is no node to ask"}};
   }
   [[nodiscard]] std::size_t probe_size() const noexcept override { return 0; }
 };
@@ -78,11 +78,11 @@ public:
 
 namespace detail {
 
-ImportResult import_refused(const char* call, int error) {
+ImportAnswer import_refused(const char* call, int error) {
   const std::string said = fmt::format("{}: {}", call, from_errno(error).message());
   switch (error) {
   case EBUSY:
-    return {ImportVerdict::Busy, said};
+    return {{ImportVerdict::Busy, said}, error};
   case EACCES: // of the node, or of the caller
   case EPERM:
   case ENOMEM: // of the machine, at that moment
@@ -90,9 +90,9 @@ ImportResult import_refused(const char* call, int error) {
   case ENFILE:
   case ENODEV: // it has just gone
   case EIO:
-    return {ImportVerdict::Unknown, said};
+    return {{ImportVerdict::Unknown, said}, error};
   default:
-    return {ImportVerdict::Refused, said};
+    return {{ImportVerdict::Refused, said}, error};
   }
 }
 

@@ -27,11 +27,11 @@ Scatter probe_scatter(const Device& device, std::string& why) {
     why = fmt::format("no memory scattered on purpose could be made ({})", refused.text());
     return Scatter::Unknown;
   }
-  const ImportResult result = device.try_import(scattered);
+  const ImportAnswer result = consumer.import(scattered);
   Scatter found = Scatter::Unknown;
   if (result.verdict == ImportVerdict::Accepted) {
     found = Scatter::Taken;
-  } else if (result.verdict == ImportVerdict::Refused) {
+  } else if (result.verdict == ImportVerdict::Refused && consumer.wants_one_run(result)) {
     found = Scatter::Refused;
   } else {
     why = result.verdict == ImportVerdict::Busy ? fmt::format("it is busy ({})", result.said) : result.said;

@@ -25,19 +25,14 @@ constexpr const char* node = "/dev/udmabuf";
 constexpr std::size_t most_pieces = 512; ///< the kernel's list_limit is 1024 unless somebody changed it
 constexpr std::size_t least_pieces = 4;
 
-} // namespace
-
-DmaBuf make_scattered(std::size_t size, std::error_code& ec) {
+/// @param piece bytes
+DmaBuf make_of_pieces(std::size_t count, std::size_t piece, std::error_code& ec) {
   const UniqueFd device{uninterrupted([&] { return ::open(node, O_RDWR | O_CLOEXEC); })};
   if (!device) {
     const int error = errno;
     fail(ec, error, [&] { return open_refused(node, error); });
     return {};
   }
-  const std::size_t limit = std::clamp<std::size_t>(
-      read_number("/sys/module/udmabuf/parameters/list_limit").value_or(most_pieces), least_pieces, most_pieces);
-  const std::size_t piece = round_up((size + limit - 1) / limit, page_size()); // bytes
-  const std::size_t count = std::max(least_pieces, (size + piece - 1) / piece);
   const UniqueFd memory = make_memfd("sa-udmabuf:scattered", count * piece, 0, ec);
   if (ec) {
     return {};
@@ -68,6 +63,19 @@ DmaBuf make_scattered(std::size_t size, std::error_code& ec) {
     return {};
   }
   return DmaBuf::import(std::move(fd), ec);
+}
+
+} // namespace
+
+DmaBuf make_scattered(std::size_t size, std::error_code& ec) {
+  const std::size_t limit = std::clamp<std::size_t>(
+      read_number("/sys/module/udmabuf/parameters/list_limit").value_or(most_pieces), least_pieces, most_pieces);
+  const std::size_t piece = round_up((size + limit - 1) / limit, page_size()); // bytes
+  return make_of_pieces(std::max(least_pieces, (size + piece - 1) / piece), piece, ec);
+}
+
+DmaBuf make_one_page(std::error_code& ec) {
+  return make_of_pieces(1, page_size(), ec);
 }
 
 } // namespace sa::inline v0::detail

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file scattered.hpp
-/// A dma-buf that is in many pieces for certain, to ask a device whether it takes such memory.
+/// Dma-bufs to ask a device with: one that is in many pieces for certain, and one that is in one.
 #pragma once
 
 #include <cstddef>
@@ -12,5 +12,8 @@ namespace sa::inline v0::detail {
 
 /// At least @p size bytes. Needs /dev/udmabuf.
 [[nodiscard]] DmaBuf make_scattered(std::size_t size, std::error_code& ec);
+
+/// Needs /dev/udmabuf.
+[[nodiscard]] DmaBuf make_one_page(std::error_code& ec);
 
 } // namespace sa::inline v0::detail

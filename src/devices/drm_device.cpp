@@ -14,6 +14,7 @@
 #include "core/consumer.hpp"
 #include "core/device_node.hpp"
 #include "core/failure.hpp"
+#include "core/scattered.hpp"
 #include "core/system_call.hpp"
 #include "devices/consumer_kinds.hpp"
 
@@ -56,23 +57,23 @@ public:
   DrmDevice(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, Extent extent)
       : Consumer(std::move(info), std::move(verdicts)), extent_(extent) {}
 
-  [[nodiscard]] ImportResult import(const DmaBuf& buffer) const override {
+  [[nodiscard]] ImportAnswer import(const DmaBuf& buffer) const override {
     std::error_code ec;
     const Explanation refused;
     const UniqueFd card = open_node(info().name, ec);
     if (ec) {
-      return {ec.value() == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, refused.text()};
+      return {{ec.value() == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, refused.text()}};
     }
     std::uint32_t handle = 0;
     if (::drmPrimeFDToHandle(card.get(), buffer.fd(), &handle) != 0) {
       return import_refused("DRM_IOCTL_PRIME_FD_TO_HANDLE", errno);
     }
-    ImportResult result{ImportVerdict::Accepted, {}};
+    ImportAnswer result{{ImportVerdict::Accepted, {}}};
     const std::uint32_t pitch = extent_.width * pixel; // bytes
     const auto height = pitch == 0 ? 0 : static_cast<std::uint32_t>(std::min<std::size_t>(buffer.size() / pitch, extent_.height));
     if (height < extent_.least_height) {
-      result = {ImportVerdict::Unknown, fmt::format("the buffer has {} bytes, the smallest framebuffer {}", buffer.size(),
-                                                    std::size_t{pitch} * extent_.least_height)};
+      result = {{ImportVerdict::Unknown, fmt::format("the buffer has {} bytes, the smallest framebuffer {}", buffer.size(),
+                                                     std::size_t{pitch} * extent_.least_height)}};
     } else if (extent_.width != 0) {
       const std::array<std::uint32_t, 4> handles{handle};
       const std::array<std::uint32_t, 4> pitches{pitch};
@@ -88,6 +89,14 @@ public:
     }
     ::drmCloseBufferHandle(card.get(), handle);
     return result;
+  }
+
+  /// A driver that imports nothing at all says EINVAL too, and all drivers claim PRIME since Linux 6.6: a single page, which is
+  /// one run, tells them apart.
+  [[nodiscard]] bool wants_one_run(const ImportAnswer&) const override {
+    std::error_code ec;
+    const DmaBuf page = make_one_page(ec);
+    return !ec && import(page).verdict != ImportVerdict::Refused;
   }
 
   [[nodiscard]] std::size_t probe_size() const noexcept override {

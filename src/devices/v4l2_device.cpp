@@ -77,25 +77,28 @@ public:
   V4l2Device(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, std::vector<v4l2_buf_type> queues)
       : Consumer(std::move(info), std::move(verdicts)), queues_(std::move(queues)) {}
 
-  [[nodiscard]] ImportResult import(const DmaBuf& buffer) const override {
+  [[nodiscard]] ImportAnswer import(const DmaBuf& buffer) const override {
     const UniqueFd device = open_node(info().name);
     if (!device) {
       const int error = errno;
-      return {error == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, open_refused(info().name, error)};
+      return {{error == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, open_refused(info().name, error)}};
     }
     for (const v4l2_buf_type queue : queues_) {
-      if (ImportResult result = import_into(device.get(), queue, buffer); result.verdict != ImportVerdict::Accepted) {
+      if (ImportAnswer result = import_into(device.get(), queue, buffer); result.verdict != ImportVerdict::Accepted) {
         return result;
       }
     }
-    return {ImportVerdict::Accepted, {}};
+    return {{ImportVerdict::Accepted, {}}};
   }
+
+  /// EFAULT is what vb2_dc_map_dmabuf() says of memory in too many runs (drivers/media/common/videobuf2).
+  [[nodiscard]] bool wants_one_run(const ImportAnswer& refusal) const override { return refusal.error == EFAULT; }
 
   [[nodiscard]] std::size_t probe_size() const noexcept override { return info().image_size; }
 
 private:
   /// In the format that is set. Queued, not streamed: the driver maps it for its device then (videobuf2).
-  static ImportResult import_into(int device, v4l2_buf_type queue, const DmaBuf& buffer) {
+  static ImportAnswer import_into(int device, v4l2_buf_type queue, const DmaBuf& buffer) {
     v4l2_format format{};
     format.type = queue;
     if (request(device, VIDIOC_G_FMT, &format) != 0) {
@@ -103,8 +106,8 @@ private:
     }
     const Image image = image_of(format);
     if (buffer.size() < image.size) {
-      return {ImportVerdict::Unknown,
-              fmt::format("the buffer has {} bytes, an image of the format that is set {}", buffer.size(), image.size)};
+      return {{ImportVerdict::Unknown,
+               fmt::format("the buffer has {} bytes, an image of the format that is set {}", buffer.size(), image.size)}};
     }
     v4l2_requestbuffers buffers{};
     buffers.type = queue;
@@ -119,23 +122,24 @@ private:
     queued.memory = V4L2_MEMORY_DMABUF;
     queued.field = V4L2_FIELD_NONE; // asked of output queues
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(buffer.size(), UINT32_MAX));
+    const auto used = static_cast<std::uint32_t>(image.size); // of output queues; more than the image is EINVAL
     if (multi_planar(queue)) {
       for (v4l2_plane& plane : planes) {
         plane.m.fd = buffer.fd();
         plane.length = length;
-        plane.bytesused = length;
+        plane.bytesused = used;
       }
       queued.m.planes = planes.data();
       queued.length = std::min<std::uint32_t>(image.planes, VIDEO_MAX_PLANES);
     } else {
       queued.m.fd = buffer.fd();
       queued.length = length;
-      queued.bytesused = length;
+      queued.bytesused = used;
     }
     const int error = request(device, VIDIOC_QBUF, &queued) == 0 ? 0 : errno;
     buffers.count = 0;
     request(device, VIDIOC_REQBUFS, &buffers); // closing the node would do the same
-    return error == 0 ? ImportResult{ImportVerdict::Accepted, {}} : import_refused("VIDIOC_QBUF", error);
+    return error == 0 ? ImportAnswer{{ImportVerdict::Accepted, {}}} : import_refused("VIDIOC_QBUF", error);
   }
 
   std::vector<v4l2_buf_type> queues_;

@@ -20,18 +20,31 @@
 
 namespace importers {
 
-std::string camera_node() {
+namespace {
+
+/// The node of vivid with that capability, V4L2_CAP_*; empty when there is none.
+std::string vivid_node(std::uint32_t capability_bit) {
   for (int number = 0; number < 16; ++number) {
     const std::string node = "/dev/video" + std::to_string(number);
     const sa::UniqueFd fd{::open(node.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
     v4l2_capability capability{};
     if (fd && ::ioctl(fd.get(), VIDIOC_QUERYCAP, &capability) == 0 &&
         std::strcmp(reinterpret_cast<const char*>(capability.driver), "vivid") == 0 &&
-        (capability.device_caps & V4L2_CAP_VIDEO_CAPTURE) != 0 && (capability.device_caps & V4L2_CAP_STREAMING) != 0) {
+        (capability.device_caps & capability_bit) != 0 && (capability.device_caps & V4L2_CAP_STREAMING) != 0) {
       return node;
     }
   }
   return {};
+}
+
+} // namespace
+
+std::string camera_node() {
+  return vivid_node(V4L2_CAP_VIDEO_CAPTURE);
+}
+
+std::string output_node() {
+  return vivid_node(V4L2_CAP_VIDEO_OUTPUT);
 }
 
 Camera::Camera() : fd_(::open(camera_node().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)) {

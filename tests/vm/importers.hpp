@@ -14,6 +14,9 @@ namespace importers {
 /// The node of the vivid camera; empty when there is none.
 std::string camera_node();
 
+/// The node to which video is written in vivid; empty when there is none.
+std::string output_node();
+
 /// The vivid camera, streaming RGB24 into buffers of ours.
 class Camera {
 public:

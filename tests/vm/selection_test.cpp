@@ -129,6 +129,20 @@ TEST_CASE("behind an IOMMU contiguity is no constraint, and the answer says so; 
   }
 }
 
+TEST_CASE("a display that imports nothing is not taken for one that needs contiguous memory" *
+          doctest::skip(!has_bochs() || guest::has_argument("intel_iommu=on"))) {
+  guest::load("bochs");
+  sa::Registry registry;
+  registry.refresh();
+  const Device display = Device::open("/dev/dri/card0");
+  CHECK(display.info().imports); // it says; all drivers do since Linux 6.6
+  const sa::Selection selection = registry.select({}, {display}, {.probe = true});
+  CHECK(selection.constraints.max_segments == 0);
+  CHECK(says(reason(selection, "dma-heap:system"), "refused a buffer of it (DRM_IOCTL_PRIME_FD_TO_HANDLE: Invalid argument)"));
+  REQUIRE(selection.choices.size() == 1);
+  CHECK(selection.choices.front().heap->info().name == "drm:card0"); // its own
+}
+
 // The order of the next three matters: what a probe finds is remembered.
 
 TEST_CASE("before anybody asked, whether a camera takes scattered memory is not known, and the answer says so") {
@@ -311,4 +325,23 @@ TEST_CASE("a codec's two queues are both asked; this camera's neighbour takes wh
     return;
   }
   FAIL("no vim2m");
+}
+
+TEST_CASE("an output takes the memory that a camera of the same driver takes") {
+  Machine machine;
+  const Device camera = Device::open(importers::camera_node());
+  const Device output = Device::open(importers::output_node());
+  CHECK(output.info().driver == "vivid");
+  const std::size_t size = output.info().image_size;
+  const sa::ImportResult scattered = output.try_import(sa::DmaBuf::import(importers::scattered_dma_buf((size + 4095) / 4096)));
+  CHECK(scattered.said == (contiguous_only() ? "VIDIOC_QBUF: Bad address" : ""));
+  const auto of = [&](const Device& device) {
+    std::vector<std::string> names;
+    for (const auto& one : machine.registry.select({}, {device}, {.probe = true}).choices) {
+      CHECK(one.certainty == Certainty::Proven);
+      names.push_back(one.heap->info().name);
+    }
+    return names;
+  };
+  CHECK(of(output) == of(camera));
 }
