@@ -181,7 +181,8 @@ ImportResult Device::try_import(const DmaBuf& buffer) const {
   if (!buffer.traits().contains(Trait::DmaBuf) || buffer.fd() < 0) {
     return {ImportVerdict::Refused, "the buffer is no dma-buf"};
   }
-  return consumer_->import(buffer);
+  const detail::ImportAnswer answer = consumer_->import(buffer);
+  return static_cast<const ImportResult&>(answer);
 }
 
 } // namespace sa::inline v0
