@@ -85,9 +85,12 @@ struct PoolStatistics {
 /// when it first allocates. A child never keeps a buffer that its parent made. A fork that goes past the C library
 /// (_Fork(), clone(2) with neither CLONE_VM nor an exec) is not noticed: such a child must not touch its parent's pools.
 ///
-/// Threads: any number may use a pool at once. Nobody ever waits for another thread's system call.
+/// Threads: any number may use a pool at once. Nobody waits while another thread allocates or frees memory. A thread that finds
+/// free buffers only with another one, which uses them itself, takes them over by one membarrier(2), some microseconds; the
+/// other then leaves the next ones where they are found without. One that acquires and one that releases never need it.
 class SA_API Pool final : public Heap {
 public:
+  /// The first pool of a process registers it for membarrier(2), which takes some milliseconds once other threads run.
   /// @param upstream the heap to ask; kept
   /// @throws Error EINVAL: no upstream, a negative max_age, an unknown Recycle, a malformed name
   explicit Pool(std::shared_ptr<Heap> upstream, PoolOptions options = {});

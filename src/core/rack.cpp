@@ -32,7 +32,7 @@ Rack& Racks::enter(PoolClass of, std::size_t buffers) {
         if (rack != nullptr) {
           // Somebody may be about to look here for what it was: all who did are gone from it, or will see.
           for (std::size_t i = 0; i <= mask_; ++i) {
-            (*rack)[i].lock();
+            (*rack)[i].lock_all();
           }
           rack->size_.store(of.size, std::memory_order_relaxed);
           rack->rest_.store(of.rest, std::memory_order_relaxed);
@@ -57,7 +57,7 @@ Rack& Racks::enter(PoolClass of, std::size_t buffers) {
 
 void Racks::lock_all() noexcept {
   lock_.lock(); // nobody makes another meanwhile
-  each_shelf([](Shelf& shelf) { shelf.lock(); });
+  each_shelf([](Shelf& shelf) { shelf.lock_all(); });
 }
 
 void Racks::unlock_all() noexcept {

@@ -3,31 +3,18 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <climits>
-#include <thread>
 #include <utility>
 
 #include "core/buffer.hpp"
 #include "core/fork.hpp"
 #include "core/pools.hpp"
+#include "core/process_barrier.hpp"
 #include "core/thread_index.hpp"
+#include "core/thread_slot.hpp"
 #include "core/unshared.hpp"
 
 namespace sa::inline v0::detail {
 namespace {
-
-/// The shelf this thread turns to first. 0: not chosen yet.
-[[gnu::tls_model("initial-exec")]] thread_local unsigned near = 0;
-/// How often somebody was there.
-[[gnu::tls_model("initial-exec")]] thread_local unsigned meetings = 0;
-/// So many, and the thread moves on: somebody else lives there.
-constexpr unsigned too_many_meetings = 16;
-
-std::size_t shelves_for_this_machine() noexcept {
-  constexpr unsigned most = 32;
-  return std::bit_ceil(std::clamp(2 * std::thread::hardware_concurrency(), 4U, most));
-}
 
 /// max_age in parts, at least the kernel's usual timer resolution.
 std::chrono::nanoseconds part_of(std::chrono::milliseconds max_age, unsigned parts) noexcept {
@@ -36,7 +23,7 @@ std::chrono::nanoseconds part_of(std::chrono::milliseconds max_age, unsigned par
                                             std::chrono::milliseconds(1));
 }
 
-/// With @p shelf locked, since no fork goes on then.
+/// With the owner's part of @p shelf, since no fork goes on then.
 inline void hand_out(Shelf& shelf, Buffer& buffer) noexcept {
   shelf.handed_out.add(1);
   // Not written when it stays the same: the line is in another processor's cache, if it came back there.
@@ -57,7 +44,9 @@ inline void note_return(Shelf& shelf, Buffer& buffer, unsigned tick) noexcept {
 Shelves::Shelves(const PoolOptions& options)
     : max_bytes_(options.max_age.count() == 0 ? 0 : options.max_bytes), recycle_(options.recycle),
       ages_(options.max_age != std::chrono::milliseconds::max()), interval_(part_of(options.max_age, ticks_per_age)),
-      racks_(shelves_for_this_machine()), attention_(ages_ ? dormant : 0), unclaimed_(max_bytes_) {}
+      racks_(slot_count()), attention_(ages_ ? dormant : 0), unclaimed_(max_bytes_) {
+  static_cast<void>(has_process_barrier()); // registers the process now: no round does
+}
 
 Rack& Shelves::enter(PoolClass of, std::size_t buffers) {
   Rack& rack = racks_.enter(of, buffers);
@@ -75,32 +64,28 @@ void Shelves::leave(Rack& rack, std::size_t buffers) noexcept {
   blocks_.leave(buffers);
 }
 
-/// The shelf of this thread, locked; null when somebody is there, or the thread has none yet.
-[[gnu::always_inline]] inline Shelf* Shelves::try_lock_near(Rack& rack) noexcept {
-  Shelf& own = rack[near & racks_.mask()];
-  return near != 0 && own.try_lock() ? &own : nullptr;
+/// The shelf that is this thread's; null when it has none.
+inline Shelf* Shelves::own_shelf(Rack& rack) const noexcept {
+  return own_slot <= racks_.mask() ? &rack[own_slot] : nullptr;
 }
 
-/// The shelf of this thread, locked; when somebody is there, another.
+/// All of the shelf of this thread, or of one that it shares with others.
 Shelf& Shelves::lock_near(Rack& rack) noexcept {
-  if (Shelf* const own = try_lock_near(rack); own != nullptr) {
+  claim_slot();
+  if (Shelf* const own = own_shelf(rack); own != nullptr) {
+    own->lock_as_owner();
     return *own;
-  }
-  if (near == 0) {
-    near = thread_index() + 1;
-  } else if (++meetings >= too_many_meetings) {
-    meetings = 0;
-    near = near == UINT_MAX ? 1 : near + 1;
   }
   const std::size_t mask = racks_.mask();
   for (std::size_t i = 0; i <= mask; ++i) {
-    if (Shelf& other = rack[(near + i) & mask]; other.try_lock()) {
+    if (Shelf& other = rack[(thread_index() + i) & mask]; !other.biased() && other.try_lock()) {
+      other.exclude_owner();
       return other;
     }
   }
-  Shelf& own = rack[near & mask];
-  own.lock();
-  return own;
+  Shelf& shared = rack[thread_index() & mask];
+  shared.lock_all();
+  return shared;
 }
 
 // acquire() and recycle() do the usual here, where no call makes them save a register, and leave the rest to others.
@@ -110,53 +95,83 @@ Buffer* Shelves::acquire(PoolClass of) noexcept {
   if (rack == nullptr) [[unlikely]] {
     return nullptr;
   }
-  Shelf* const shelf = try_lock_near(*rack);
-  if (shelf == nullptr || !shelf->some_on_top() || !rack->is(of)) [[unlikely]] {
-    return acquire_with_care(*rack, shelf, of);
+  if (Shelf* const own = own_shelf(*rack); own != nullptr && own->try_enter()) [[likely]] {
+    Buffer* buffer = nullptr;
+    if (own->some_in_hand() && rack->is(of)) [[likely]] {
+      buffer = own->pop_hand();
+      hand_out(*own, *buffer);
+    }
+    own->leave();
+    if (buffer != nullptr) [[likely]] {
+      return buffer;
+    }
   }
-  Buffer* const buffer = shelf->pop_top();
-  hand_out(*shelf, *buffer);
-  shelf->unlock();
-  return buffer;
+  return acquire_with_care(*rack, of);
 }
 
-/// @param locked a shelf of @p rack; unlocked here. Or null
-Buffer* Shelves::acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noexcept {
-  Shelf& own = locked != nullptr ? *locked : lock_near(rack);
+Buffer* Shelves::acquire_with_care(Rack& rack, PoolClass of) noexcept {
+  Shelf& own = lock_near(rack);
   if (!rack.is(of)) { // since it was found; a rack that the class has by now is no older than this call
     own.unlock();
     return nullptr;
   }
+  own.keep();
   Buffer* buffer = own.pop(blocks_);
-  if (buffer != nullptr) {
-    hand_out(own, *buffer);
-  }
-  bool passed_over = false;
+  bool more = false; // which needs waiting for
   for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr; ++i) {
     const auto index = static_cast<std::uint32_t>((own.source + i) & racks_.mask()); // where it was last time, it will be again
     Shelf& other = rack[index];
     if (&other == &own) {
       continue;
     }
-    if (!other.try_lock()) {
-      passed_over = true;
-      continue;
+    if (!other.some_for_others()) {
+      more = more || other.some_in_hand();
+    } else if (!other.try_lock()) {
+      more = true;
+    } else {
+      if (own.take_from(other)) {
+        buffer = own.pop(blocks_);
+        own.source = index;
+      }
+      other.unlock();
     }
-    if (own.take_all(other)) {
-      buffer = own.pop(blocks_);
-      hand_out(own, *buffer);
-      own.source = index;
-    }
-    other.unlock();
+  }
+  if (buffer != nullptr) {
+    hand_out(own, *buffer);
   }
   own.unlock();
-  // What comes next is dear: first wait for shelves that somebody held.
-  for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr && passed_over; ++i) {
+  return buffer == nullptr && more ? take_over(rack, own, of) : buffer;
+}
+
+/// What comes next is dear: first look once more where somebody was, and into others' hands. They give to others from then on.
+Buffer* Shelves::take_over(Rack& rack, Shelf& own, PoolClass of) noexcept {
+  Buffer* buffer = nullptr;
+  for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr; ++i) {
     Shelf& other = rack[i];
+    if (&other == &own || !(other.some_for_others() || other.some_in_hand())) {
+      continue;
+    }
     other.lock();
-    buffer = rack.is(of) ? other.pop(blocks_) : nullptr;
-    if (buffer != nullptr) {
-      hand_out(other, *buffer);
+    if (own.try_lock()) { // or two could wait for each other
+      if (own_shelf(rack) != &own) {
+        own.exclude_owner();
+      }
+      if (rack.is(of)) {
+        buffer = own.pop(blocks_); // what came meanwhile
+        if (buffer == nullptr && !other.some_for_others() && other.some_in_hand()) {
+          other.exclude_owner();
+          if (!other.some_for_others()) {
+            other.empty_hand();
+          }
+        }
+        if (buffer == nullptr && own.take_from(other)) {
+          buffer = own.pop(blocks_);
+        }
+        if (buffer != nullptr) {
+          hand_out(own, *buffer);
+        }
+      }
+      own.unlock();
     }
     other.unlock();
   }
@@ -166,22 +181,22 @@ Buffer* Shelves::acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noex
 /// The usual: nobody else saw the buffer, and there is room for it.
 void Shelves::recycle(Buffer& buffer) noexcept {
   const PoolSlip& slip = buffer.slip();
-  Shelf* const shelf = buffer.given_away() ? nullptr : try_lock_near(*slip.rack);
-  if (shelf == nullptr) [[unlikely]] {
+  Shelf* const own = buffer.given_away() ? nullptr : own_shelf(*slip.rack);
+  if (own == nullptr || !own->try_enter()) [[unlikely]] {
     recycle_with_care(buffer);
     return;
   }
   const unsigned attention = attention_.load(std::memory_order_relaxed);
   if (buffer.place().epoch != fork_epoch.load(std::memory_order_relaxed) ||
-      (attention != 0 && !(attention == dormant && slip.reserved)) || shelf->room() < slip.bytes || shelf->top_is_full())
+      (attention != 0 && !(attention == dormant && slip.reserved)) || !own->sees_room(slip.bytes) || !own->has_place())
       [[unlikely]] {
-    shelf->unlock();
+    own->leave();
     recycle_with_care(buffer);
     return;
   }
-  note_return(*shelf, buffer, tick_.load(std::memory_order_relaxed));
-  shelf->push_top(buffer);
-  shelf->unlock(); // the last touch of this object: whoever takes the buffer may end the pool
+  note_return(*own, buffer, tick_.load(std::memory_order_relaxed));
+  own->put(buffer);
+  own->leave(); // the last touch of this object: who takes the buffer may end the pool, when close() has waited for this
 }
 
 void Shelves::recycle_with_care(Buffer& buffer) noexcept {
@@ -235,7 +250,7 @@ Shelves::Parked Shelves::park(Buffer& buffer) noexcept {
     note_return(shelf, buffer, tick_.load(std::memory_order_relaxed));
     shelf.push(buffer, blocks_);
   }
-  shelf.unlock(); // the last touch of this object, as above
+  shelf.unlock(); // the last touch of this object: who takes the buffer may end the pool
   if (wake) {
     wake_ageing();
   }
@@ -257,6 +272,7 @@ bool Shelves::grow(Shelf& shelf, std::size_t bytes) noexcept {
   shelf.allowance.add(claim(bytes - shelf.room()));
   return shelf.room() >= bytes || racks_.any_shelf([&](Shelf& other) {
     if (&other != &shelf && other.room() != 0 && other.try_lock()) {
+      other.exclude_owner();
       shelf.allowance.add(other.give_room(bytes - shelf.room()));
       other.unlock();
     }
@@ -276,7 +292,7 @@ bool Shelves::set_room_aside(std::size_t bytes, Which cost) noexcept {
     }
     have += claim(bytes - have);
     have < bytes&& racks_.any_shelf([&](Shelf& shelf) {
-      shelf.lock();
+      shelf.lock_all();
       have += shelf.give_room(bytes - have);
       shelf.unlock();
       return have == bytes;
@@ -307,7 +323,7 @@ std::size_t Shelves::give_back_if(Decide&& decide) noexcept {
     std::array<Buffer*, 128> taken;
     std::size_t found = 0;
     do { // so many at once: they end with no lock held
-      shelf.lock();
+      shelf.lock_all();
       found = shelf.take_if(decide, taken, blocks_);
       if (found != 0) { // the class may be over
         return_room(shelf.give_room(max_bytes_));
@@ -337,18 +353,23 @@ void Shelves::drop_inherited() noexcept {
     return;
   }
   racks_.each_shelf([&](Shelf& shelf) {
-    unsigned count = 0;
-    shelf.lock();
-    Block block = shelf.take_inherited(count);
-    shelf.unlock();
-    for (;; count = Block::size) {
-      std::for_each_n(block.buffers.begin(), count, [&](Buffer* buffer) { dispose(*buffer); });
-      if (block.below == nullptr) {
+    for (;;) {
+      unsigned count = 0;
+      shelf.lock_all();
+      Block block = shelf.take_inherited(count);
+      shelf.unlock();
+      if (count == 0 && block.below == nullptr) {
         break;
       }
-      Block& below = *block.below;
-      block = below;
-      blocks_.put(below);
+      for (;; count = Block::size) {
+        std::for_each_n(block.buffers.begin(), count, [&](Buffer* buffer) { dispose(*buffer); });
+        if (block.below == nullptr) {
+          break;
+        }
+        Block& below = *block.below;
+        block = below;
+        blocks_.put(below);
+      }
     }
   });
   inherited_.store(false, std::memory_order_release); // others who came meanwhile saw to each shelf themselves
@@ -380,7 +401,7 @@ PoolStatistics Shelves::statistics() const noexcept {
   const std::uint64_t came_back = this->came_back();
   racks_.each_shelf([&](const Shelf& shelf) {
     now.hits += shelf.handed_out.get();
-    now.free_bytes += shelf.bytes.get();
+    now.free_bytes += shelf.bytes();
   });
   now.hits -= std::min(now.hits, discarded_.load(std::memory_order_relaxed));
   now.misses = misses_.load(std::memory_order_relaxed);
@@ -396,7 +417,7 @@ PoolStatistics Shelves::statistics() const noexcept {
 
 bool Shelves::some_age() noexcept {
   return racks_.any_shelf([](Shelf& shelf) {
-    shelf.lock();
+    shelf.lock_all();
     const bool ages = shelf.any([](const Buffer& buffer) { return !buffer.slip().reserved; });
     shelf.unlock();
     return ages;

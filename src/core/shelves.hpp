@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file shelves.hpp
-/// Where a pool keeps its free buffers, which of them and how long. Each thread has a shelf of a rack it turns to first. A
-/// shelf is locked for some nanoseconds by whoever touches it, never during a system call, and nobody waits for a lock while
-/// another shelf will do.
+/// Where a pool keeps its free buffers, which of them and how long. Each thread has a shelf of a rack that is its own, where it
+/// comes and goes without a locked instruction (core/bias.hpp). A shelf is locked for some nanoseconds by whoever else touches
+/// it, never during a system call but the one of core/process_barrier.hpp.
 #pragma once
 
 #include <atomic>
@@ -81,9 +81,10 @@ private:
   void dispose(Buffer& buffer) noexcept;
   bool grow(Shelf& shelf, std::size_t bytes) noexcept;
   std::size_t claim(std::size_t bytes) noexcept;
-  Shelf* try_lock_near(Rack& rack) noexcept;
+  [[nodiscard]] Shelf* own_shelf(Rack& rack) const noexcept;
   Shelf& lock_near(Rack& rack) noexcept;
-  Buffer* acquire_with_care(Rack& rack, Shelf* locked, PoolClass of) noexcept;
+  Buffer* acquire_with_care(Rack& rack, PoolClass of) noexcept;
+  Buffer* take_over(Rack& rack, Shelf& own, PoolClass of) noexcept;
   template <typename Decide>
   std::size_t give_back_if(Decide&& decide) noexcept;
   [[nodiscard]] bool some_age() noexcept;

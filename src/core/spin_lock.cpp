@@ -18,16 +18,12 @@ void relax() noexcept {
 
 } // namespace
 
-void SpinLock::lock() noexcept {
-  // A holder is some nanoseconds from letting go, unless it was preempted or forks: then only sleeping lets a thread of
-  // lower priority run.
+void wait_a_moment(int attempt) noexcept {
   constexpr int patience = 1000; // some tens of microseconds
-  for (int attempt = 0; locked_.load(std::memory_order_relaxed) || !try_lock(); ++attempt) {
-    if (attempt < patience) {
-      relax();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
+  if (attempt < patience) {
+    relax();
+  } else {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include <sys/socket.h>
 
+#include "core/thread_slot.hpp"
 #include "support/counters.hpp"
 #include "support/process.hpp"
 #include "test_heap.hpp"
@@ -195,3 +196,43 @@ TEST_CASE("forks while six threads allocate and free leave no lock held and no b
   }
   CHECK(wrong == 0);
 }
+
+#if !defined(__SANITIZE_THREAD__) // as above
+TEST_CASE("the slots of threads that a forked child does not have are free there") {
+  const sa::Pool pool(memfd()); // who has none, has no slots
+  std::atomic<std::size_t> claimed{0};
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < sa::detail::slot_count(); ++i) {
+    threads.emplace_back([&] {
+      sa::detail::claim_slot();
+      ++claimed;
+      while (!done) {
+        std::this_thread::sleep_for(1ms);
+      }
+    });
+  }
+  while (claimed != threads.size()) {
+    std::this_thread::sleep_for(1ms);
+  }
+  const auto slot_of_a_thread = [] {
+    unsigned slot = 0;
+    std::thread([&] {
+      sa::detail::claim_slot();
+      slot = sa::detail::own_slot;
+    }).join();
+    return slot;
+  };
+  sa::detail::claim_slot();
+  CHECK(slot_of_a_thread() == sa::detail::no_slot);
+  const unsigned own = sa::detail::own_slot;
+  CHECK(support::in_child([&] {
+          const unsigned slot = slot_of_a_thread();
+          return slot != sa::detail::no_slot && slot != own && sa::detail::own_slot == own ? support::passed : support::failed;
+        }) == support::passed);
+  done = true;
+  for (auto& thread : threads) {
+    thread.join();
+  }
+}
+#endif

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -59,18 +60,20 @@ TEST_CASE("a shelf gives back last what came first, whatever was taken out betwe
   blocks.enter(count);
   const auto before = support::allocations();
   CHECK(shelf.pop(blocks) == nullptr);
-  CHECK_FALSE(other.take_all(shelf));
+  CHECK_FALSE(other.take_from(shelf));
   for (unsigned kept = count; kept > 0; --kept) { // at each height, over the edges of blocks too
     for (unsigned i = 0; i < kept; ++i) {
       shelf.push(numbered.buffer(i), blocks);
     }
-    CHECK(shelf.bytes.get() == kept * (kept + 1) / 2);
-    shelf.allowance.add(shelf.bytes.get());
-    REQUIRE(other.take_all(shelf));
-    CHECK(shelf.bytes.get() == 0);
-    CHECK(shelf.allowance.get() == 0);
+    CHECK(shelf.bytes() == kept * (kept + 1) / 2);
+    CHECK(shelf.some_for_others());
+    shelf.allowance.add(shelf.bytes());
+    REQUIRE(other.take_from(shelf));
+    CHECK_FALSE(shelf.some_for_others());
+    CHECK(shelf.bytes() == 0);
+    CHECK(shelf.room() == 0);
     CHECK(shelf.pop(blocks) == nullptr);
-    CHECK(other.bytes.get() == kept * (kept + 1) / 2);
+    CHECK(other.bytes() == kept * (kept + 1) / 2);
     CHECK(other.room() == 0);
     for (unsigned i = kept; i-- > 0;) {
       REQUIRE(other.pop(blocks) == &numbered.buffer(i));
@@ -78,31 +81,76 @@ TEST_CASE("a shelf gives back last what came first, whatever was taken out betwe
     CHECK(other.give_room(all_bytes) == kept * (kept + 1) / 2);
     CHECK(other.pop(blocks) == nullptr);
   }
-  for (unsigned i = 0; i < count; ++i) {
-    shelf.push(numbered.buffer(i), blocks);
-  }
-  std::array<Buffer*, 4> taken{};
-  const auto third = [](const Buffer& buffer) { return buffer.slip().bytes % 3 == 0; };
-  CHECK(shelf.any(third));
-  std::size_t left = all_bytes;
-  for (std::size_t found = taken.size(), next = 3; found == taken.size();) {
-    found = shelf.take_if(third, taken, blocks);
-    for (std::size_t i = 0; i < found; ++i, next += 3) {
-      CHECK(taken[i]->slip().bytes == next); // the oldest first
-      left -= next;
+  for (const bool keeps : {false, true}) { // in the outbox, in the hand
+    CAPTURE(keeps);
+    Shelf one;
+    if (keeps) {
+      one.keep();
     }
-  }
-  CHECK_FALSE(shelf.any(third));
-  CHECK(shelf.bytes.get() == left);
-  for (unsigned i = count; i-- > 0;) {
-    if ((i + 1) % 3 != 0) {
-      REQUIRE(shelf.pop(blocks) == &numbered.buffer(i));
+    for (unsigned i = 0; i < count; ++i) {
+      one.push(numbered.buffer(i), blocks);
     }
+    std::array<Buffer*, 4> taken{};
+    const auto third = [](const Buffer& buffer) { return buffer.slip().bytes % 3 == 0; };
+    CHECK(one.any(third));
+    std::size_t left = all_bytes;
+    for (std::size_t found = taken.size(), next = 3; found == taken.size();) {
+      found = one.take_if(third, taken, blocks);
+      for (std::size_t i = 0; i < found; ++i, next += 3) {
+        CHECK(taken[i]->slip().bytes == next); // the oldest first
+        left -= next;
+      }
+    }
+    CHECK_FALSE(one.any(third));
+    CHECK(one.bytes() == left);
+    for (unsigned i = count; i-- > 0;) {
+      if ((i + 1) % 3 != 0) {
+        REQUIRE(one.pop(blocks) == &numbered.buffer(i));
+      }
+    }
+    CHECK(one.bytes() == 0);
   }
-  CHECK(shelf.bytes.get() == 0);
   CHECK(support::allocations().count == before.count);
   CHECK(support::allocations().bytes == before.bytes);
   blocks.leave(count);
+}
+
+TEST_CASE("what is in a hand is not for others before the hand is emptied; room is lent with what they take") {
+  constexpr unsigned count = Block::size;
+  constexpr std::size_t all_bytes = count * (count + 1) / 2;
+  Numbered numbered(count + 1);
+  Blocks blocks;
+  Shelf shelf;
+  Shelf other;
+  blocks.enter(count + 1);
+  shelf.keep();
+  shelf.allowance.add(all_bytes);
+  other.allowance.add(10);
+  for (unsigned i = 0; i < count; ++i) {
+    REQUIRE(shelf.sees_room(i + 1));
+    REQUIRE(shelf.has_place());
+    shelf.put(numbered.buffer(i));
+  }
+  CHECK_FALSE(shelf.sees_room(1));
+  CHECK_FALSE(shelf.has_place());
+  CHECK(shelf.some_in_hand());
+  CHECK_FALSE(shelf.some_for_others());
+  CHECK_FALSE(other.take_from(shelf));
+  shelf.empty_hand();
+  CHECK_FALSE(shelf.some_in_hand());
+  CHECK(shelf.bytes() == all_bytes);
+  REQUIRE(other.take_from(shelf));
+  CHECK(shelf.bytes() == 0);
+  CHECK(other.bytes() == all_bytes);
+  CHECK(other.room() == 0);
+  CHECK(shelf.room() == 10);
+  CHECK_FALSE(shelf.sees_room(1)); // a guess to the safe side, until it is looked at
+  shelf.push(numbered.buffer(0), blocks);
+  CHECK(shelf.sees_room(9));
+  CHECK_FALSE(shelf.sees_room(10));
+  CHECK(shelf.some_for_others()); // it gives to others now
+  CHECK(other.pop(blocks) == &numbered.buffer(count - 1));
+  blocks.leave(count + 1);
 }
 
 TEST_CASE("there is a block for buffers wherever they lie, and none for those that left") {
@@ -119,6 +167,7 @@ TEST_CASE("there is a block for buffers wherever they lie, and none for those th
     for (unsigned here = 0; here <= count; ++here) {
       Shelf a;
       Shelf b;
+      b.keep();
       for (unsigned i = 0; i < count; ++i) {
         (i < here ? a : b).push(numbered.buffer(i), blocks);
       }
@@ -134,29 +183,40 @@ TEST_CASE("there is a block for buffers wherever they lie, and none for those th
 
 TEST_CASE("what lies aside in a child is found whole, by it or by its own child") {
   for (unsigned count : {0U, 1U, Block::size, Block::size + 1, 3 * Block::size}) {
-    CAPTURE(count);
-    Numbered numbered(count);
-    Blocks blocks;
-    Shelf shelf;
-    blocks.enter(count);
-    for (unsigned i = 0; i < count; ++i) {
-      shelf.push(numbered.buffer(i), blocks);
+    for (const unsigned kept : {0U, 5U}) { // so many of them in the hand
+      CAPTURE(count);
+      CAPTURE(kept);
+      Numbered numbered(count + kept);
+      Blocks blocks;
+      Shelf shelf;
+      blocks.enter(count + kept);
+      for (unsigned i = 0; i < count; ++i) {
+        shelf.push(numbered.buffer(i), blocks);
+      }
+      shelf.keep();
+      for (unsigned i = count; i < count + kept; ++i) {
+        shelf.push(numbered.buffer(i), blocks);
+      }
+      shelf.disinherit();
+      shelf.disinherit();
+      CHECK(shelf.bytes() == 0);
+      CHECK(shelf.pop(blocks) == nullptr);
+      std::set<const Buffer*> found;
+      for (unsigned more = 1; more != 0;) {
+        const Block top = shelf.take_inherited(more);
+        found.insert(top.buffers.begin(), top.buffers.begin() + more);
+        for (Block* block = top.below; block != nullptr;) {
+          found.insert(block->buffers.begin(), block->buffers.end());
+          more = Block::size;
+          Block* const below = block->below;
+          blocks.put(*block);
+          block = below;
+        }
+      }
+      CHECK(found.size() == count + kept);
+      CHECK_FALSE(found.contains(nullptr));
+      blocks.leave(count + kept);
     }
-    shelf.disinherit();
-    shelf.disinherit();
-    CHECK(shelf.bytes.get() == 0);
-    CHECK(shelf.pop(blocks) == nullptr);
-    unsigned found = 0;
-    const Block top = shelf.take_inherited(found);
-    for (Block* block = top.below; block != nullptr; found += Block::size) {
-      Block* const below = block->below;
-      blocks.put(*block);
-      block = below;
-    }
-    CHECK(found == count);
-    CHECK(shelf.take_inherited(found).below == nullptr);
-    CHECK(found == 0);
-    blocks.leave(count);
   }
 }
 

@@ -2,8 +2,12 @@
 /// What a warm pool does not do, and what a buffer costs beside its pages. Not how fast: that is the benchmarks'.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 #include "support/allocations.hpp"
 #include "support/process.hpp"
@@ -41,6 +45,47 @@ TEST_CASE("a round of a warm pool makes no system call") {
           const sa::DmaBuf buffer = pool.allocate({.size = 4096});
           return support::passed;
         }) != support::passed);
+}
+
+TEST_CASE("one thread acquires, another releases: that makes no system call either") {
+  CHECK(support::in_child([&] {
+          sa::Pool pool(memfd(), {.max_age = std::chrono::milliseconds::max()});
+          std::atomic<sa::DmaBuf*> handed{nullptr};
+          std::atomic<int> forbidden{0};
+          std::atomic<bool> cold{true};
+          std::thread reader([&] {
+            while (true) {
+              if (sa::DmaBuf* const buffer = handed.load(std::memory_order_acquire); buffer != nullptr) {
+                buffer->reset();
+                handed.store(nullptr, std::memory_order_release);
+              }
+              if (!cold && forbidden == 0) {
+                forbidden = support::forbid_system_calls() ? 1 : -1;
+              }
+            }
+          });
+          sa::DmaBuf buffer;
+          const auto round = [&] {
+            buffer = pool.allocate({.size = 4096});
+            handed.store(&buffer, std::memory_order_release);
+            while (handed.load(std::memory_order_acquire) != nullptr) {
+            }
+          };
+          for (int i = 0; i < 10000; ++i) {
+            round();
+          }
+          cold = false;
+          while (forbidden == 0) {
+          }
+          if (forbidden < 0 || !support::forbid_system_calls()) {
+            return 2;
+          }
+          for (int i = 0; i < 10000; ++i) {
+            round();
+          }
+          ::_exit(pool.statistics().misses == 1 ? support::passed : 3); // at once: the reader has no end of its own
+          return support::failed;
+        }) == support::passed);
 }
 #endif
 

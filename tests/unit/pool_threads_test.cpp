@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/thread_slot.hpp"
 #include "support/counters.hpp"
 #include "test_heap.hpp"
 
@@ -128,4 +129,64 @@ TEST_CASE("a pool may end while other threads still let go of its buffers") {
     }
   }
   CHECK(support::open_descriptors() == before.descriptors);
+}
+
+TEST_CASE("what a living thread keeps at hand is found by one that lacks it, before upstream is asked") {
+  const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
+  sa::Pool pool(upstream);
+  constexpr int count = 10;
+  for (const int rounds : {1, 1000}) { // before its shelf is the thread's without a lock, and after
+    std::atomic<bool> kept{false};
+    std::atomic<bool> found{false};
+    std::thread keeper([&] {
+      std::vector<sa::DmaBuf> held;
+      for (int round = 0; round < rounds; ++round) {
+        for (int i = 0; i < count; ++i) {
+          held.push_back(pool.allocate({.size = 4096}));
+        }
+        held.clear();
+      }
+      kept = true;
+      while (!found) {
+        std::this_thread::yield();
+      }
+    });
+    while (!kept) {
+      std::this_thread::yield();
+    }
+    std::vector<sa::DmaBuf> held;
+    for (int i = 0; i < count; ++i) {
+      held.push_back(pool.allocate({.size = 4096}));
+    }
+    found = true;
+    keeper.join();
+    CHECK(upstream->asked == count);
+  }
+}
+
+TEST_CASE("more threads than shelves share them") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"));
+  constexpr int rounds = 200;
+  const auto thread_count = static_cast<int>(2 * sa::detail::slot_count());
+  std::atomic<int> wrong{0};
+  std::atomic<int> running{thread_count};
+  std::vector<std::thread> threads;
+  for (int id = 1; id <= thread_count; ++id) {
+    threads.emplace_back([&, id] {
+      for (int round = 0; round < rounds; ++round) {
+        const sa::DmaBuf one = pool.allocate({.size = 4096});
+        wrong += exclusive(one, static_cast<std::uint64_t>(id) << 32 | static_cast<unsigned>(round)) ? 0 : 1;
+      }
+      --running;
+      while (running != 0) { // each keeps its slot until all were there
+        std::this_thread::yield();
+      }
+    });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  CHECK(wrong == 0);
+  CHECK(pool.statistics().misses <= static_cast<std::uint64_t>(thread_count));
+  CHECK(pool.statistics().free_buffers == pool.statistics().misses);
 }
