@@ -85,6 +85,22 @@ void find_shared_mutex(benchmark::State& state) {
   by_turns(state, [](const std::string& name) { benchmark::DoNotOptimize(locked.find(name).get()); });
 }
 
+/// What it costs to own a heap that one has already.
+void copy_owner(benchmark::State& state) {
+  static const std::array owners = [] {
+    std::array<std::shared_ptr<sa::Heap>, 2> made; // one for each thread
+    for (auto& owner : made) {
+      owner = std::make_shared<NullHeap>(names[0]);
+    }
+    return made;
+  }();
+  const std::shared_ptr<sa::Heap>& own = owners[static_cast<std::size_t>(state.thread_index())];
+  for (auto _ : state) {
+    const std::shared_ptr<sa::Heap> copy = own;
+    benchmark::DoNotOptimize(copy.get());
+  }
+}
+
 void allocate_sa(benchmark::State& state) {
   by_turns(state, [](const std::string& name) {
     std::error_code ec;
@@ -94,6 +110,7 @@ void allocate_sa(benchmark::State& state) {
 
 BENCHMARK(find_sa)->Name("lookup by name among 8/sa")->ThreadRange(1, 2)->UseRealTime();
 BENCHMARK(find_shared_mutex)->Name("lookup by name among 8/shared_mutex")->ThreadRange(1, 2)->UseRealTime();
+BENCHMARK(copy_owner)->Name("lookup by name among 8/bare copy")->ThreadRange(1, 2)->UseRealTime();
 BENCHMARK(allocate_sa)->Name("allocate by name from a heap that does nothing")->ThreadRange(1, 2)->UseRealTime();
 
 } // namespace

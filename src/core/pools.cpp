@@ -18,7 +18,6 @@
 #include "core/fork.hpp"
 #include "core/log.hpp"
 #include "core/shelves.hpp"
-#include "core/thread_slot.hpp"
 
 namespace sa::inline v0::detail {
 namespace {
@@ -156,7 +155,6 @@ void after_fork(bool child) {
   Pools& all = pools();
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
   if (child) {
-    reclaim_slots();
     first_epoch.store(fork_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
   for (const auto& shelves : all.held) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -21,25 +22,32 @@
 #include "core/request.hpp"
 #include "core/selection.hpp"
 #include "core/system_facts.hpp"
-#include "core/thread_index.hpp"
+#include "core/thread_slot.hpp"
 
 namespace sa::inline v0 {
 namespace {
 
 using detail::Aliases;
 using detail::fail;
-using detail::thread_index;
 using Heaps = std::vector<std::shared_ptr<Heap>>;
 
 /// One heap, held by several counters: threads that copy different ones do not write to the same cache line.
 class Holders {
 public:
   explicit Holders(const std::shared_ptr<Heap>& heap) {
+    struct Reference {
+      std::shared_ptr<Heap> heap;
+      std::array<std::byte, 64> apart{}; // its counter from the next one
+    };
     for (auto& holder : holders_) { // each the owner of a reference of its own
-      holder = std::shared_ptr<Heap>(std::make_shared<std::shared_ptr<Heap>>(heap), heap.get());
+      holder = std::shared_ptr<Heap>(std::make_shared<Reference>(Reference{heap}), heap.get());
     }
   }
-  [[nodiscard]] const std::shared_ptr<Heap>& mine() const noexcept { return holders_[thread_index() % holders_.size()]; }
+  /// Threads without a slot have one in common.
+  [[nodiscard]] const std::shared_ptr<Heap>& mine() const noexcept {
+    detail::claim_slot();
+    return holders_[detail::own_slot % holders_.size()];
+  }
   [[nodiscard]] Heap& heap() const noexcept { return *holders_.front(); }
 
 private:

@@ -9,7 +9,6 @@
 #include "core/fork.hpp"
 #include "core/pools.hpp"
 #include "core/process_barrier.hpp"
-#include "core/thread_index.hpp"
 #include "core/thread_slot.hpp"
 #include "core/unshared.hpp"
 
@@ -76,16 +75,14 @@ Shelf& Shelves::lock_near(Rack& rack) noexcept {
     own->lock_as_owner();
     return *own;
   }
-  const std::size_t mask = racks_.mask();
-  for (std::size_t i = 0; i <= mask; ++i) {
-    if (Shelf& other = rack[(thread_index() + i) & mask]; !other.biased() && other.try_lock()) {
+  for (std::size_t i = 0; i <= racks_.mask(); ++i) {
+    if (Shelf& other = rack[i]; !other.biased() && other.try_lock()) {
       other.exclude_owner();
       return other;
     }
   }
-  Shelf& shared = rack[thread_index() & mask];
-  shared.lock_all();
-  return shared;
+  rack[0].lock_all();
+  return rack[0];
 }
 
 // acquire() and recycle() do the usual here, where no call makes them save a register, and leave the rest to others.

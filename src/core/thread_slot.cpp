@@ -7,6 +7,8 @@
 #include <bit>
 #include <thread>
 
+#include <pthread.h>
+
 namespace sa::inline v0::detail {
 namespace {
 
@@ -30,6 +32,16 @@ struct Claim {
 };
 thread_local Claim claim;
 
+/// In a forked child the slots of the threads that it does not have are free.
+void reclaim() noexcept {
+  for (unsigned i = 0; i < taken.size(); ++i) {
+    taken[i].store(i == own_slot, std::memory_order_relaxed);
+  }
+}
+
+// Beside the functions that are called, so that a static archive cannot lose it.
+[[maybe_unused]] const int registered = ::pthread_atfork(nullptr, nullptr, reclaim);
+
 } // namespace
 
 constinit thread_local unsigned own_slot = no_slot;
@@ -40,22 +52,13 @@ std::size_t slot_count() noexcept {
   return count;
 }
 
-void claim_slot() noexcept {
-  if (own_slot != no_slot || ending) {
-    return;
-  }
-  for (unsigned i = 0; i < slot_count(); ++i) {
+void look_for_slot() noexcept {
+  for (unsigned i = 0; i < slot_count() && !ending; ++i) {
     if (!taken[i].load(std::memory_order_relaxed) && !taken[i].exchange(true, std::memory_order_acquire)) {
       claim.begin(); // constructs it: its end is the thread's
       own_slot = i;
       return;
     }
-  }
-}
-
-void reclaim_slots() noexcept {
-  for (unsigned i = 0; i < taken.size(); ++i) {
-    taken[i].store(i == own_slot, std::memory_order_relaxed);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file thread_slot.hpp
 /// Small numbers of which each belongs to one living thread alone: what is kept under a thread's number needs no lock
-/// against other threads.
+/// against other threads. A forked child has those of its parent's threads free.
 #pragma once
 
 #include <climits>
@@ -18,10 +18,14 @@ inline constexpr unsigned no_slot = UINT_MAX;
 /// So many there are: more than threads run at once, a power of two.
 [[nodiscard]] std::size_t slot_count() noexcept;
 
-/// Gives this thread a slot, if it has none and one is free. What its last owner did has happened before.
-void claim_slot() noexcept;
+/// Takes a slot for this thread, which has none, if one is free.
+void look_for_slot() noexcept;
 
-/// In a forked child: the slots of the threads that it does not have are free.
-void reclaim_slots() noexcept;
+/// Sees to it that this thread has a slot, unless all are taken. What the slot's last owner did has happened before.
+inline void claim_slot() noexcept {
+  if (own_slot == no_slot) [[unlikely]] {
+    look_for_slot();
+  }
+}
 
 } // namespace sa::inline v0::detail

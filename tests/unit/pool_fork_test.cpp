@@ -199,7 +199,6 @@ TEST_CASE("forks while six threads allocate and free leave no lock held and no b
 
 #if !defined(__SANITIZE_THREAD__) // as above
 TEST_CASE("the slots of threads that a forked child does not have are free there") {
-  const sa::Pool pool(memfd()); // who has none, has no slots
   std::atomic<std::size_t> claimed{0};
   std::atomic<bool> done{false};
   std::vector<std::thread> threads;
