@@ -121,17 +121,16 @@ Buffer* Shelves::acquire_with_care(Rack& rack, PoolClass of) noexcept {
     if (&other == &own) {
       continue;
     }
-    if (!other.some_for_others()) {
-      more = more || other.some_in_hand();
-    } else if (!other.try_lock()) {
+    if (!other.try_lock()) {
       more = true;
-    } else {
-      if (own.take_from(other)) {
-        buffer = own.pop(blocks_);
-        own.source = index;
-      }
-      other.unlock();
+      continue;
     }
+    if (own.take_from(other)) {
+      buffer = own.pop(blocks_);
+      own.source = index;
+    }
+    more = more || other.some_in_hand();
+    other.unlock();
   }
   if (buffer != nullptr) {
     hand_out(own, *buffer);
@@ -145,7 +144,7 @@ Buffer* Shelves::take_over(Rack& rack, Shelf& own, PoolClass of) noexcept {
   Buffer* buffer = nullptr;
   for (std::size_t i = 0; i <= racks_.mask() && buffer == nullptr; ++i) {
     Shelf& other = rack[i];
-    if (&other == &own || !(other.some_for_others() || other.some_in_hand())) {
+    if (&other == &own) {
       continue;
     }
     other.lock();
