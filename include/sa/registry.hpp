@@ -73,6 +73,9 @@ public:
   [[nodiscard]] std::shared_ptr<const Configuration> configuration() const noexcept;
 
   /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too.
+  ///
+  /// The result owns the heap, also after the registry has ended. Each call's result is an owner of its own: results are
+  /// equal, but a weak_ptr observes the one it was made from, and expires with that and its copies.
   [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;
 
   /// Every heap, unusable ones with their reason; aliases are not in it.

@@ -2,10 +2,10 @@
 #include <sa/registry.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <set>
 
@@ -18,11 +18,11 @@
 #include "core/backend.hpp"
 #include "core/failure.hpp"
 #include "core/heap_name.hpp"
+#include "core/loans.hpp"
 #include "core/log.hpp"
 #include "core/request.hpp"
 #include "core/selection.hpp"
 #include "core/system_facts.hpp"
-#include "core/thread_slot.hpp"
 
 namespace sa::inline v0 {
 namespace {
@@ -31,32 +31,9 @@ using detail::Aliases;
 using detail::fail;
 using Heaps = std::vector<std::shared_ptr<Heap>>;
 
-/// One heap, held by several counters: threads that copy different ones do not write to the same cache line.
-class Holders {
-public:
-  explicit Holders(const std::shared_ptr<Heap>& heap) {
-    struct Reference {
-      std::shared_ptr<Heap> heap;
-      std::array<std::byte, 64> apart{}; // its counter from the next one
-    };
-    for (auto& holder : holders_) { // each the owner of a reference of its own
-      holder = std::shared_ptr<Heap>(std::make_shared<Reference>(Reference{heap}), heap.get());
-    }
-  }
-  /// Threads without a slot have one in common.
-  [[nodiscard]] const std::shared_ptr<Heap>& mine() const noexcept {
-    detail::claim_slot();
-    return holders_[detail::own_slot % holders_.size()];
-  }
-  [[nodiscard]] Heap& heap() const noexcept { return *holders_.front(); }
-
-private:
-  std::array<std::shared_ptr<Heap>, 16> holders_;
-};
-
 struct Entry {
   std::string name; ///< beside the heap: a search touches nothing else
-  std::unique_ptr<const Holders> heap;
+  std::shared_ptr<Heap> heap;
 };
 
 /// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
@@ -66,14 +43,14 @@ struct Snapshot {
   std::shared_ptr<const Configuration> configuration;
   detail::Wishes wishes; ///< the configuration's, in names of heaps alone
 
-  [[nodiscard]] const Holders* find(std::string_view name) const noexcept {
+  [[nodiscard]] const std::shared_ptr<Heap>* find(std::string_view name) const noexcept {
     if (name.empty()) {
       return nullptr;
     }
     for (const Entry& entry : entries) {
       // Names differ most at their end: one byte there spares nearly every comparison.
       if (entry.name.size() == name.size() && entry.name.back() == name.back() && entry.name == name) {
-        return entry.heap.get();
+        return &entry.heap;
       }
     }
     return nullptr;
@@ -184,6 +161,7 @@ struct Registry::State {
   Aliases aliases = layered(*configuration, own);
   std::vector<std::unique_ptr<const Snapshot>> published;
   std::atomic<const Snapshot*> current{nullptr};
+  std::list<std::shared_ptr<Heap>> lendable; ///< every heap of them, some more than once
 
   /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
   struct Limited {
@@ -231,7 +209,7 @@ struct Registry::State {
       }
     }
     for (const auto& heap : heaps) {
-      snapshot->entries.push_back({heap->info().name, std::make_unique<Holders>(heap)});
+      snapshot->entries.push_back({heap->info().name, heap});
     }
     for (const auto& [name, stands_for] : aliases) {
       std::vector<detail::Candidate> candidates = resolve(name, heaps, aliases);
@@ -243,11 +221,16 @@ struct Registry::State {
       } else {
         alias = std::make_shared<detail::AliasHeap>(name, std::move(candidates));
       }
-      snapshot->entries.push_back({name, std::make_unique<Holders>(std::move(alias))});
+      snapshot->entries.push_back({name, std::move(alias)});
     }
     snapshot->heaps = std::move(heaps);
-    limited.swap(limits);
+    std::list<std::shared_ptr<Heap>> owned;
+    for (const Entry& entry : snapshot->entries) {
+      owned.push_back(entry.heap);
+    }
     published.push_back(std::move(snapshot));
+    lendable.splice(lendable.end(), owned);
+    limited.swap(limits);
     current.store(published.back().get(), std::memory_order_release);
   }
 
@@ -277,7 +260,9 @@ Registry::Registry() : state_(std::make_unique<State>()) {
   state_->publish();
 }
 
-Registry::~Registry() = default;
+Registry::~Registry() {
+  detail::keep_lent(std::move(state_->lendable));
+}
 
 Registry& Registry::system() {
   static Registry* const instance = [] { // never destroyed: buffers may be freed by other objects' destructors at exit
@@ -392,7 +377,7 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
   const auto* heap = state_->now().find(name);
-  return heap == nullptr ? nullptr : heap->mine();
+  return heap == nullptr ? nullptr : detail::lend(*heap);
 }
 
 std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
@@ -424,7 +409,7 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
 
 DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
   if (const auto* found = state_->now().find(heap); found != nullptr) {
-    return found->heap().allocate(request, ec);
+    return (*found)->allocate(request, ec);
   }
   return detail::or_code(ec, [&] {
     if (detail::is_heap_name(heap)) {

@@ -12,8 +12,7 @@
 namespace sa::inline v0::detail {
 namespace {
 
-constexpr unsigned most = 32;
-std::array<std::atomic<bool>, most> taken{};
+std::array<std::atomic<bool>, most_slots> taken{};
 constinit thread_local bool ending = false;
 
 /// Gives the slot back when its thread ends.
@@ -48,7 +47,7 @@ constinit thread_local unsigned own_slot = no_slot;
 
 std::size_t slot_count() noexcept {
   constexpr unsigned least = 8;
-  static const std::size_t count = std::bit_ceil(std::clamp(2 * std::thread::hardware_concurrency(), least, most));
+  static const std::size_t count = std::bit_ceil(std::clamp(2 * std::thread::hardware_concurrency(), least, most_slots));
   return count;
 }
 

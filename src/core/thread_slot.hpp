@@ -10,12 +10,13 @@
 namespace sa::inline v0::detail {
 
 inline constexpr unsigned no_slot = UINT_MAX;
+inline constexpr unsigned most_slots = 32;
 
 /// The calling thread's; no_slot until claim_slot() found one, and again while the thread ends. Initial-exec: read without a
 /// call, also in a shared library.
 [[gnu::tls_model("initial-exec")]] extern constinit thread_local unsigned own_slot;
 
-/// So many there are: more than threads run at once, a power of two.
+/// So many there are, at most most_slots: more than threads run at once, a power of two.
 [[nodiscard]] std::size_t slot_count() noexcept;
 
 /// Takes a slot for this thread, which has none, if one is free.

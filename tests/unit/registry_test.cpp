@@ -319,17 +319,3 @@ TEST_CASE("a child that forks while others allocate can use the registry") {
   stop = true;
   other.join();
 }
-
-TEST_CASE("threads that live at once own a heap by counters of their own, however many there were before") {
-  sa::Registry registry;
-  registry.add(std::make_shared<TestHeap>("test:a"));
-  const std::shared_ptr<sa::Heap> own = registry.find("test:a");
-  CHECK_FALSE((own.owner_before(registry.find("test:a")) || registry.find("test:a").owner_before(own)));
-  for (int i = 0; i < 100; ++i) {
-    std::thread([&] {
-      const std::shared_ptr<sa::Heap> theirs = registry.find("test:a");
-      CHECK(theirs == own);
-      CHECK((own.owner_before(theirs) || theirs.owner_before(own)));
-    }).join();
-  }
-}
