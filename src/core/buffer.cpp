@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstring>
 
+#include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -17,8 +18,9 @@
 
 namespace sa::inline v0 {
 
-DmaBuf Handover::make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin, bool writable) {
-  return DmaBuf{detail::BufferRef{new detail::Buffer(std::move(memory), std::move(heap), origin, writable)}};
+DmaBuf Handover::make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
+                      detail::Buffer::Writing writing) {
+  return DmaBuf{detail::BufferRef{new detail::Buffer(std::move(memory), std::move(heap), origin, writing)}};
 }
 
 namespace detail {
@@ -31,8 +33,8 @@ void drop(Buffer& buffer) noexcept {
   buffer.drop();
 }
 
-Buffer::Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, bool writable) noexcept
-    : origin_(origin), writable_(writable), memory_(std::move(memory)), heap_(std::move(heap)) {
+Buffer::Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, Writing writing) noexcept
+    : origin_(origin), writing_(writing), memory_(std::move(memory)), heap_(std::move(heap)) {
   bytes_.store(memory_.mapping.bytes(), std::memory_order_relaxed);
 }
 
@@ -68,12 +70,21 @@ void Buffer::join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept {
   attachments_.belong_to_memory();
 }
 
+bool Buffer::writable() const noexcept {
+  Writing writing = writing_.load(std::memory_order_relaxed);
+  if (writing == Writing::Unasked) { // a descriptor's mode never changes: whoever asks gets the same answer
+    writing = (::fcntl(memory_.fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR ? Writing::Allowed : Writing::Forbidden;
+    writing_.store(writing, std::memory_order_relaxed);
+  }
+  return writing == Writing::Allowed;
+}
+
 void Buffer::map(std::error_code& ec) noexcept {
   if (bytes_.load(std::memory_order_acquire) != nullptr) {
     return;
   }
   const int fd = memory_.map_fd ? memory_.map_fd.get() : memory_.fd.get();
-  const int protection = writable_ ? PROT_READ | PROT_WRITE : PROT_READ;
+  const int protection = writable() ? PROT_READ | PROT_WRITE : PROT_READ;
   void* address = ::mmap(nullptr, memory_.size, protection, MAP_SHARED, fd, 0);
   if (address == MAP_FAILED) {
     const int error = errno;
@@ -94,7 +105,7 @@ void Buffer::check(Access access, std::error_code& ec) const {
   const auto bits = static_cast<unsigned>(access);
   if (bits == 0 || bits > static_cast<unsigned>(Access::ReadWrite)) {
     fail(ec, EINVAL, [&] { return fmt::format("{} is no Access; use Read, Write or ReadWrite", bits); });
-  } else if (!writable_ && (bits & static_cast<unsigned>(Access::Write)) != 0) {
+  } else if ((bits & static_cast<unsigned>(Access::Write)) != 0 && !writable()) {
     fail(ec, EACCES, [] { return std::string("the buffer's descriptor is read-only; ask its owner for a writable one"); });
   }
 }

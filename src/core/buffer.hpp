@@ -28,10 +28,11 @@ class Buffer {
 public:
   /// Where the memory comes from.
   enum class Origin : std::uint8_t { Made, Imported };
+  /// Whether the descriptor may be written through; Unasked: the kernel is, when somebody wants to know.
+  enum class Writing : std::uint8_t { Allowed, Forbidden, Unasked };
 
   /// @param heap the name of its heap, shared so that a buffer costs no copy of it
-  /// @param writable whether the descriptor may be written through
-  Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, bool writable) noexcept;
+  Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, Writing writing) noexcept;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
@@ -105,13 +106,14 @@ public:
 
 private:
   ~Buffer();
+  [[nodiscard]] bool writable() const noexcept;
 
   // First what a round through a pool reads.
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> given_away_{false};
   std::uint8_t name_length_ = 0;
   Origin origin_;
-  bool writable_;
+  mutable std::atomic<Writing> writing_;
   PoolPlace place_;
   std::array<char, max_name_length> name_{};
   std::atomic<std::byte*> bytes_{nullptr};
@@ -128,7 +130,8 @@ void check_name(std::string_view name, std::error_code& ec);
 
 /// The library's way into DmaBuf.
 struct Handover {
-  static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin, bool writable);
+  static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
+                     detail::Buffer::Writing writing);
   /// @param owned nobody else's
   static DmaBuf wrap(detail::Buffer& owned) noexcept { return DmaBuf{detail::BufferRef{&owned}}; }
   /// The buffer and with it the reference; @p dma_buf is empty.

@@ -92,7 +92,8 @@ DmaBuf Heap::adopt(Memory memory, std::string_view name) {
   }
   // Points into this heap and keeps it alive: no copy of the name.
   std::shared_ptr<const std::string> heap(shared_from_this(), &info().name);
-  DmaBuf dma_buf = Handover::make(std::move(memory), std::move(heap), detail::Buffer::Origin::Made, true);
+  DmaBuf dma_buf =
+      Handover::make(std::move(memory), std::move(heap), detail::Buffer::Origin::Made, detail::Buffer::Writing::Allowed);
   if (!name.empty()) {
     Handover::buffer(dma_buf)->set_name(name);
   }

@@ -1,15 +1,32 @@
 // SPDX-License-Identifier: MIT
 #include "core/heap_name.hpp"
 
-#include <algorithm>
+#include <array>
 
 namespace sa::inline v0::detail {
 
+namespace {
+
+/// By the value of a character, whether it may be in a name. A table: names come with each message.
+constexpr std::array<bool, 256> allowed = [] {
+  std::array<bool, 256> table{};
+  for (const unsigned char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,._+-@#")) {
+    table[c] = true;
+  }
+  return table;
+}();
+
+} // namespace
+
 bool is_word(std::string_view text) noexcept {
-  constexpr std::string_view marks = ",._+-@#";
-  return !text.empty() && text.find("..") == std::string_view::npos && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || marks.find(c) != std::string_view::npos;
-  });
+  char before = 0;
+  for (const char c : text) {
+    if (!allowed[static_cast<unsigned char>(c)] || (c == '.' && before == '.')) {
+      return false;
+    }
+    before = c;
+  }
+  return !text.empty();
 }
 
 bool is_canonical(std::string_view name) noexcept {
@@ -18,7 +35,7 @@ bool is_canonical(std::string_view name) noexcept {
 }
 
 bool is_heap_name(std::string_view name) noexcept {
-  return is_word(name) || is_canonical(name);
+  return name.find(':') == std::string_view::npos ? is_word(name) : is_canonical(name);
 }
 
 bool is_wildcard(std::string_view name) noexcept {

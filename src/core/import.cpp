@@ -37,7 +37,7 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
     return {};
   }
   Memory memory;
-  bool writable = false;
+  Buffer::Writing writing = Buffer::Writing::Unasked;
   if (dma_buf) {
     // Every exporter's size; dma_buf_llseek answers 0 and SEEK_END alone (drivers/dma-buf/dma-buf.c).
     const off_t size = ::lseek(fd.get(), 0, SEEK_END);
@@ -48,7 +48,6 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
     memory.descriptor = Descriptor::DmaBuf;
     memory.size = static_cast<std::size_t>(size);
     memory.traits = Trait::DmaBuf;
-    writable = (::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR;
   } else {
     const MemfdFacts facts = secure_memfd(fd.get(), seals, ec);
     if (ec) {
@@ -57,10 +56,12 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
     memory.descriptor = Descriptor::Memfd;
     memory.size = facts.size;
     memory.traits = facts.huge ? Trait::Cached | Trait::HugePages : Traits{Trait::Cached};
-    writable = facts.writable;
+    if (facts.frozen) {
+      writing = Buffer::Writing::Forbidden;
+    }
   }
   memory.fd = std::move(fd);
-  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported, writable);
+  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported, writing);
 }
 
 } // namespace detail

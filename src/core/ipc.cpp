@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <sa/ipc.hpp>
 
-#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <span>
+#include <type_traits>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -23,93 +25,56 @@ namespace {
 
 using detail::fail;
 
-// The message: fixed, little-endian, the same for every heap. A field's offset is the sum of the widths before it.
 constexpr std::uint32_t magic = 0x46424153; // "SABF"
 constexpr std::uint16_t version = 1;
 enum class Kind : std::uint16_t { Memory = 0, Handle = 1 }; // what the descriptor is: the memory, or a handle of its heap's
-constexpr std::size_t heap_width = 96;                      // with a terminating zero
-constexpr std::size_t name_width = 32;                      // with a terminating zero
-constexpr std::size_t header_width = 4 + 2 + 2 + 8 + 8 + heap_width + name_width;
-using Bytes = std::array<unsigned char, header_width>;
 
-struct Header {
+/// The message, the same for every heap.
+struct Message {
   std::uint32_t magic;
   std::uint16_t version;
   Kind kind;
-  std::uint64_t size;    // bytes
-  std::uint64_t offset;  // bytes; where in what the descriptor stands for the buffer begins
-  std::string_view heap; // points into the message
-  std::string_view name; // the same
+  std::uint64_t size;        // bytes
+  std::uint64_t offset;      // bytes; where in what the descriptor stands for the buffer begins
+  std::array<char, 96> heap; // with a terminating zero
+  std::array<char, 32> name; // with a terminating zero
 };
+static_assert(sizeof(Message) == 152 && std::is_trivially_copyable_v<Message>);
 
-class Writer {
-public:
-  explicit Writer(Bytes& bytes) : at_(bytes.data()) {}
-  template <typename Number>
-  void number(Number value) {
-    for (std::size_t i = 0; i < sizeof(Number); ++i) {
-      *at_++ = static_cast<unsigned char>(value >> (8 * i));
-    }
+/// Between this machine's numbers and those that travel, which are little-endian; either way.
+void translate(Message& message) noexcept {
+  if constexpr (std::endian::native == std::endian::big) {
+    message.magic = __builtin_bswap32(message.magic);
+    message.version = __builtin_bswap16(message.version);
+    message.kind = Kind{__builtin_bswap16(static_cast<std::uint16_t>(message.kind))};
+    message.size = __builtin_bswap64(message.size);
+    message.offset = __builtin_bswap64(message.offset);
   }
-  void text(std::string_view value, std::size_t width) {
-    std::copy(value.begin(), value.end(), at_);
-    at_ += width;
-  }
+}
 
-private:
-  unsigned char* at_;
-};
-
-class Reader {
-public:
-  explicit Reader(const Bytes& bytes) : at_(bytes.data()) {}
-  template <typename Number>
-  Number number() {
-    Number value = 0;
-    for (std::size_t i = 0; i < sizeof(Number); ++i) {
-      value = static_cast<Number>(value | (static_cast<Number>(*at_++) << (8 * i)));
-    }
-    return value;
-  }
-  std::string_view text(std::size_t width) {
-    const std::string_view value(reinterpret_cast<const char*>(at_), width);
-    at_ += width;
-    return value.substr(0, value.find('\0')); // one without a zero is as long as its field, and refused
-  }
-
-private:
-  const unsigned char* at_;
-};
-
-Header parse(const Bytes& bytes) {
-  Reader reader(bytes);
-  Header header{};
-  header.magic = reader.number<std::uint32_t>();
-  header.version = reader.number<std::uint16_t>();
-  header.kind = Kind{reader.number<std::uint16_t>()};
-  header.size = reader.number<std::uint64_t>();
-  header.offset = reader.number<std::uint64_t>();
-  header.heap = reader.text(heap_width);
-  header.name = reader.text(name_width);
-  return header;
+/// One without a zero is as long as its field, and refused.
+template <std::size_t Width>
+std::string_view text(const std::array<char, Width>& field) noexcept {
+  return {field.data(), ::strnlen(field.data(), Width)};
 }
 
 void refuse(std::error_code& ec, int error, const char* why) {
   fail(ec, error, [&] { return fmt::format("{}; the message was dropped, close the connection", why); });
 }
 
-void check(const Header& header, std::error_code& ec) {
-  std::error_code name;
-  detail::check_name(header.name, name);
-  if (header.magic != magic) {
+void check(const Message& message, std::string_view heap, std::string_view name, std::error_code& ec) {
+  if (message.magic != magic) {
     refuse(ec, EBADMSG, "the peer did not send a buffer");
-  } else if (header.version != version) {
+  } else if (message.version != version) {
     fail(ec, EPROTONOSUPPORT, [&] {
       return fmt::format("the peer speaks version {}, this library version {}; use the same library on both sides",
-                         header.version, version);
+                         message.version, version);
     });
-  } else if (name || header.heap.size() >= heap_width || !detail::is_heap_name(header.heap)) {
+  } else if (std::error_code malformed; detail::check_name(name, malformed),
+                                        malformed || heap.size() == message.heap.size() || !detail::is_heap_name(heap)) {
     refuse(ec, EBADMSG, "the message carries malformed names");
+  } else if (message.size == 0 || message.size > SIZE_MAX || message.kind > Kind::Handle) {
+    refuse(ec, EBADMSG, "the message carries an impossible size or kind");
   }
 }
 
@@ -137,7 +102,8 @@ private:
 };
 
 /// Reads one message. All or nothing: what is refused has been consumed and its descriptors are closed.
-UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
+UniqueFd read_message(int socket, Message& received, std::error_code& ec) {
+  const std::span bytes = std::as_writable_bytes(std::span(&received, 1));
   Descriptors fds;
   int flags = 0;
   std::size_t filled = 0;
@@ -191,40 +157,40 @@ UniqueFd read_message(int socket, Bytes& bytes, std::error_code& ec) {
   return {};
 }
 
-DmaBuf build(UniqueFd fd, const Header& header, const Registry* registry, std::error_code& ec) {
-  if (header.size == 0 || header.size > SIZE_MAX || header.kind > Kind::Handle) {
-    refuse(ec, EBADMSG, "the message carries an impossible size or kind");
+DmaBuf build(UniqueFd fd, const Message& message, const Registry* registry, std::error_code& ec) {
+  const std::string_view heap_name = text(message.heap);
+  const std::string_view name = text(message.name);
+  check(message, heap_name, name, ec);
+  if (ec) {
     return {};
   }
-  if (header.kind == Kind::Handle) { // only the heap knows what to do with it, and it believes nothing of the rest
-    const auto heap = (registry != nullptr ? *registry : Registry::system()).find(header.heap);
+  if (message.kind == Kind::Handle) { // only the heap knows what to do with it, and it believes nothing of the rest
+    const auto heap = (registry != nullptr ? *registry : Registry::system()).find(heap_name);
     if (heap == nullptr) {
-      fail(ec, ENOENT,
-           [&] { return fmt::format("the peer's buffer is from {}, which this process does not know", header.heap); });
+      fail(ec, ENOENT, [&] { return fmt::format("the peer's buffer is from {}, which this process does not know", heap_name); });
       return {};
     }
-    return heap->accept(std::move(fd), header.offset, static_cast<std::size_t>(header.size), header.name, ec);
+    return heap->accept(std::move(fd), message.offset, static_cast<std::size_t>(message.size), name, ec);
   }
-  DmaBuf buffer = detail::import_fd(std::move(fd), std::make_shared<const std::string>(header.heap), ec);
-  if (!ec && (header.offset != 0 || header.size != buffer.size())) {
+  DmaBuf buffer = detail::import_fd(std::move(fd), std::make_shared<const std::string>(heap_name), ec);
+  if (!ec && (message.offset != 0 || message.size != buffer.size())) {
     refuse(ec, EBADMSG, "the message carries a size that its descriptor does not have");
     return {};
   }
-  if (buffer && !header.name.empty()) {
-    Handover::buffer(buffer)->remember_name(header.name);
+  if (buffer) {
+    Handover::buffer(buffer)->remember_name(name);
   }
   return buffer;
 }
 
 DmaBuf receive_with(int socket, const Registry* registry, std::error_code& ec) {
-  Bytes bytes{};
-  UniqueFd fd = read_message(socket, bytes, ec);
+  Message message; // filled, or not used
+  UniqueFd fd = read_message(socket, message, ec);
   if (ec) {
     return {};
   }
-  const Header header = parse(bytes);
-  check(header, ec);
-  return ec ? DmaBuf{} : build(std::move(fd), header, registry, ec);
+  translate(message);
+  return build(std::move(fd), message, registry, ec);
 }
 
 } // namespace
@@ -242,8 +208,9 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
       fail(ec, EBADF, [] { return std::string("the buffer is empty"); });
       return;
     }
-    if (buffer->heap().size() >= heap_width) {
-      fail(ec, ENAMETOOLONG, [&] { return fmt::format("the heap's name is over {} bytes", heap_width - 1); });
+    Message message{};
+    if (buffer->heap().size() >= message.heap.size()) {
+      fail(ec, ENAMETOOLONG, [&] { return fmt::format("the heap's name is over {} bytes", message.heap.size() - 1); });
       return;
     }
     const Memory& memory = buffer->memory();
@@ -251,35 +218,36 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
     if (ec) {
       return;
     }
-    Bytes bytes{};
-    Writer writer(bytes);
-    writer.number(magic);
-    writer.number(version);
-    writer.number(static_cast<std::uint16_t>(memory.descriptor == Descriptor::Handle ? Kind::Handle : Kind::Memory));
-    writer.number(std::uint64_t{memory.size});
-    writer.number(memory.descriptor == Descriptor::Handle ? memory.phys_addr.value_or(0) : std::uint64_t{0});
-    writer.text(buffer->heap(), heap_width);
-    writer.text(buffer->name(), name_width);
+    message.magic = magic;
+    message.version = version;
+    message.size = memory.size;
+    if (memory.descriptor == Descriptor::Handle) {
+      message.kind = Kind::Handle;
+      message.offset = memory.phys_addr.value_or(0);
+    }
+    buffer->heap().copy(message.heap.data(), message.heap.size());
+    buffer->name().copy(message.name.data(), message.name.size());
+    translate(message);
 
     alignas(cmsghdr) std::array<unsigned char, CMSG_SPACE(sizeof(int))> control{};
-    iovec part{bytes.data(), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    iovec part{&message, sizeof message};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
     buffer->give_away();
     // A Unix socket takes a message of this size whole or not at all, also a stream: one socket buffer holds it.
-    const ssize_t sent = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
+    const ssize_t sent = detail::uninterrupted([&] { return ::sendmsg(socket, &header, MSG_NOSIGNAL); });
     if (sent < 0) {
       const int error = errno == EWOULDBLOCK ? EAGAIN : errno;
       fail(ec, error, "sendmsg");
-    } else if (static_cast<std::size_t>(sent) != bytes.size()) {
+    } else if (static_cast<std::size_t>(sent) != sizeof message) {
       fail(ec, EPROTO, [] { return std::string("the socket took a part of the message; use a Unix socket"); });
     }
   });

@@ -92,9 +92,7 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
     fail(ec, error, "fstatfs");
     return {};
   }
-  const int flags = ::fcntl(fd, F_GETFL);
-  return {static_cast<std::size_t>(status.st_size),
-          (flags & O_ACCMODE) == O_RDWR && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0,
+  return {static_cast<std::size_t>(status.st_size), (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0,
           file_system.f_type == HUGETLBFS_MAGIC};
 }
 

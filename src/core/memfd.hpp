@@ -17,8 +17,8 @@ namespace sa::inline v0::detail {
 /// What a memfd that came from elsewhere is.
 struct MemfdFacts {
   std::size_t size = 0; ///< bytes
-  bool writable = false;
-  bool huge = false; ///< hugetlb pages
+  bool frozen = false;  ///< sealed against writing
+  bool huge = false;    ///< hugetlb pages
 };
 
 /// Makes sure that the file behind @p fd cannot shrink, sealing it if that can still be done.

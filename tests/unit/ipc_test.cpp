@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support/counters.hpp"
@@ -242,4 +243,19 @@ TEST_CASE("credentials on the socket are not taken for descriptors") {
   REQUIRE(::setsockopt(pair.b, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
   sa::send(pair.a, unit::real_buffer(4096));
   CHECK(sa::receive(pair.b).size() == 4096);
+}
+
+TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
+  const SocketPair pair(SOCK_SEQPACKET);
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  CHECK(support::in_child([&] {
+          if (!support::inject({"fcntl(F_GETFL)", SYS_fcntl, EBADF, 1, ~0U, F_GETFL})) {
+            return support::failed;
+          }
+          sa::send(pair.a, buffer);
+          const sa::DmaBuf received = sa::receive(pair.b);
+          std::error_code ec;
+          (void)received.map(sa::Access::Write, ec);
+          return received.size() == 4096 && ec == std::errc::permission_denied ? support::passed : 2;
+        }) == support::passed);
 }
