@@ -185,18 +185,17 @@ void Shelf::disinherit() noexcept {
   seen_elsewhere_ = elsewhere();
 }
 
-Block Shelf::take_inherited(unsigned& count) noexcept {
-  if (inherited_hand_ != 0 || inherited_below_ != nullptr) {
-    count = std::exchange(inherited_hand_, std::uint8_t{0});
-    return {top_, std::exchange(inherited_below_, nullptr)};
-  }
-  Block found;
-  count = std::exchange(inherited_outbox_, std::uint8_t{0});
+Shelf::Inheritance Shelf::take_inherited() noexcept {
+  Inheritance all;
   const std::uint32_t head = head_.load(std::memory_order_relaxed);
-  for (unsigned i = 0; i < count; ++i) {
-    found.buffers[i] = outbox_[(head - count + i) % slots];
+  for (; inherited_outbox_ != 0; --inherited_outbox_) {
+    all.buffers[all.count++] = outbox_[(head - inherited_outbox_) % slots];
   }
-  return found;
+  for (; inherited_hand_ != 0; --inherited_hand_) {
+    all.buffers[all.count++] = top_[inherited_hand_ - 1];
+  }
+  all.below = std::exchange(inherited_below_, nullptr);
+  return all;
 }
 
 } // namespace sa::inline v0::detail

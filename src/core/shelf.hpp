@@ -160,8 +160,13 @@ public:
   /// Puts everything here aside, in a forked child. It is not looked at before take_inherited(), and nothing may come here
   /// before that.
   void disinherit() noexcept;
-  /// A part of what lies aside: the uppermost, of which the first @p count are buffers; nothing when it was all.
-  [[nodiscard]] Block take_inherited(unsigned& count) noexcept;
+  struct Inheritance {
+    std::array<Buffer*, std::size_t{2} * Block::size> buffers;
+    unsigned count = 0; ///< of the buffers above
+    Block* below = nullptr;
+  };
+  /// What lies aside.
+  [[nodiscard]] Inheritance take_inherited() noexcept;
 
   // Anybody's. Guesses.
 

@@ -348,24 +348,19 @@ void Shelves::drop_inherited() noexcept {
   if (!inherited_.load(std::memory_order_acquire)) {
     return;
   }
+  const auto dispose_of = [&](const auto& buffers, unsigned count) {
+    std::for_each_n(buffers.begin(), count, [&](Buffer* buffer) { dispose(*buffer); });
+  };
   racks_.each_shelf([&](Shelf& shelf) {
-    for (;;) {
-      unsigned count = 0;
-      shelf.lock_all();
-      Block block = shelf.take_inherited(count);
-      shelf.unlock();
-      if (count == 0 && block.below == nullptr) {
-        break;
-      }
-      for (;; count = Block::size) {
-        std::for_each_n(block.buffers.begin(), count, [&](Buffer* buffer) { dispose(*buffer); });
-        if (block.below == nullptr) {
-          break;
-        }
-        Block& below = *block.below;
-        block = below;
-        blocks_.put(below);
-      }
+    shelf.lock_all();
+    const Shelf::Inheritance all = shelf.take_inherited();
+    shelf.unlock();
+    dispose_of(all.buffers, all.count);
+    for (Block* below = all.below; below != nullptr;) {
+      const Block block = *below;
+      blocks_.put(*below);
+      dispose_of(block.buffers, Block::size);
+      below = block.below;
     }
   });
   inherited_.store(false, std::memory_order_release); // others who came meanwhile saw to each shelf themselves

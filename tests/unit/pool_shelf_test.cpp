@@ -202,17 +202,15 @@ TEST_CASE("what lies aside in a child is found whole, by it or by its own child"
       CHECK(shelf.bytes() == 0);
       CHECK(shelf.pop(blocks) == nullptr);
       std::set<const Buffer*> found;
-      for (unsigned more = 1; more != 0;) {
-        const Block top = shelf.take_inherited(more);
-        found.insert(top.buffers.begin(), top.buffers.begin() + more);
-        for (Block* block = top.below; block != nullptr;) {
-          found.insert(block->buffers.begin(), block->buffers.end());
-          more = Block::size;
-          Block* const below = block->below;
-          blocks.put(*block);
-          block = below;
-        }
+      const Shelf::Inheritance all = shelf.take_inherited();
+      found.insert(all.buffers.begin(), all.buffers.begin() + all.count);
+      for (Block* below = all.below; below != nullptr;) {
+        const Block block = *below;
+        blocks.put(*below);
+        found.insert(block.buffers.begin(), block.buffers.end());
+        below = block.below;
       }
+      CHECK(shelf.take_inherited().count == 0);
       CHECK(found.size() == count + kept);
       CHECK_FALSE(found.contains(nullptr));
       blocks.leave(count + kept);
