@@ -6,7 +6,9 @@
 #include <cstring>
 
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <sa/sa.hpp>
 
@@ -35,8 +37,9 @@ void share_sa(benchmark::State& state) {
   }
 }
 
-/// As many bytes as the library's message has, and one descriptor.
-void share_raw(benchmark::State& state) {
+/// As many bytes as the library's message has, and one descriptor; @p look is called with the one received.
+template <typename Look>
+void share_bare(benchmark::State& state, Look&& look) {
   const Sockets sockets(SOCK_SEQPACKET);
   const sa::DmaBuf buffer = sa::Registry::system().allocate("memfd:4k", {.size = 4096, .name = "frame"});
   std::array<char, 152> bytes{};
@@ -61,12 +64,25 @@ void share_raw(benchmark::State& state) {
     }
     std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
     const sa::UniqueFd received{fd};
-    benchmark::DoNotOptimize(received.get());
+    benchmark::DoNotOptimize(look(received.get()));
   }
+}
+
+void share_raw(benchmark::State& state) {
+  share_bare(state, [](int fd) { return fd; });
+}
+
+/// The same, by somebody who looks what came before using it.
+void share_careful(benchmark::State& state) {
+  share_bare(state, [](int fd) {
+    struct stat status {};
+    return (::fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) != 0 && ::fstat(fd, &status) == 0 ? status.st_size : -1;
+  });
 }
 
 BENCHMARK(share_sa)->Name("send+receive+close/sa");
 BENCHMARK(share_raw)->Name("send+receive+close/raw");
+BENCHMARK(share_careful)->Name("send+receive+close/raw, careful");
 
 } // namespace
 
