@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "heaps/carveout_ranges.hpp"
+#include "heaps/carveout/ranges.hpp"
 
 namespace {
 

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "command.hpp"
-#include "describe.hpp"
+#include "commands/command.hpp"
+#include "commands/describe.hpp"
 
 int main(int argc, char** argv) {
   CLI::App app{"Memory that devices can share, from the heaps of this machine", "sactl"};

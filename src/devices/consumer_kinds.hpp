@@ -6,7 +6,7 @@
 #include <memory>
 #include <system_error>
 
-#include "core/consumer.hpp"
+#include "core/device/consumer.hpp"
 
 namespace sa::inline v0::detail {
 

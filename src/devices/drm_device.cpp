@@ -11,11 +11,11 @@
 
 #include <fmt/format.h>
 
-#include "core/consumer.hpp"
-#include "core/device_node.hpp"
-#include "core/failure.hpp"
-#include "core/scattered.hpp"
-#include "core/system_call.hpp"
+#include "core/base/device_node.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/system_call.hpp"
+#include "core/device/consumer.hpp"
+#include "core/device/scattered.hpp"
 #include "devices/consumer_kinds.hpp"
 
 namespace sa::inline v0::detail {

@@ -12,10 +12,10 @@
 
 #include <fmt/format.h>
 
-#include "core/consumer.hpp"
-#include "core/device_node.hpp"
-#include "core/failure.hpp"
-#include "core/system_call.hpp"
+#include "core/base/device_node.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/system_call.hpp"
+#include "core/device/consumer.hpp"
 #include "devices/consumer_kinds.hpp"
 
 namespace sa::inline v0::detail {

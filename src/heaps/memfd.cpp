@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
-#include "core/backend.hpp"
-#include "core/failure.hpp"
-#include "core/memfd.hpp"
-#include "core/prefault.hpp"
-#include "core/system_facts.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/buffer/memfd.hpp"
+#include "core/buffer/prefault.hpp"
+#include "core/heap/backend.hpp"
 
 #ifndef MFD_HUGE_2MB
 #define MFD_HUGE_2MB (21U << 26) // linux/memfd.h

@@ -11,13 +11,13 @@
 
 #include <sa/uapi/simple-allocator.h>
 
-#include "core/backend.hpp"
-#include "core/device_node.hpp"
-#include "core/failure.hpp"
-#include "core/heap_name.hpp"
-#include "core/prefault.hpp"
-#include "core/system_call.hpp"
-#include "core/system_facts.hpp"
+#include "core/base/device_node.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/heap_name.hpp"
+#include "core/base/system_call.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/buffer/prefault.hpp"
+#include "core/heap/backend.hpp"
 
 namespace sa::inline v0::detail {
 namespace {

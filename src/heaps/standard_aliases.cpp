@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// The aliases that every registry starts with.
-#include "core/backend.hpp"
+#include "core/heap/backend.hpp"
 
 namespace sa::inline v0::detail {
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/aliases.hpp"
-#include "core/configuration.hpp"
-#include "core/heap_name.hpp"
+#include "core/base/heap_name.hpp"
+#include "core/registry/aliases.hpp"
+#include "core/registry/configuration.hpp"
 #include "fuzz/require.hpp"
 
 #include <sa/error.hpp>

@@ -24,8 +24,8 @@
 
 #include "paths.hpp"
 #include "support/process.hpp"
-#include "tools/holders.hpp"
-#include "tools/screen.hpp"
+#include "tools/system/holders.hpp"
+#include "tools/terminal/screen.hpp"
 
 namespace {
 

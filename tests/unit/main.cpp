@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "test_heap.hpp"
+#include "unit/test_heap.hpp"
 
 namespace unit {
 

@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "core/failure.hpp"
-#include "core/heap_name.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/heap_name.hpp"
 
 namespace sa::inline v0 {
 namespace {

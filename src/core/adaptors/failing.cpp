@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "core/failure.hpp"
+#include "core/base/failure.hpp"
 
 namespace sa::inline v0 {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <fcntl.h>
 
-#include "core/candidates.hpp"
-#include "core/failure.hpp"
+#include "core/base/failure.hpp"
+#include "core/heap/candidates.hpp"
 
 namespace sa::inline v0 {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "core/system_facts.hpp"
+#include "core/base/system_facts.hpp"
 
 namespace sa::inline v0 {
 namespace detail {

@@ -18,10 +18,10 @@
 
 #include <fmt/format.h>
 
-#include "core/failure.hpp"
-#include "core/fork.hpp"
-#include "core/log.hpp"
-#include "core/system_facts.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/fork.hpp"
+#include "core/base/log.hpp"
+#include "core/base/system_facts.hpp"
 
 namespace sa::inline v0 {
 namespace {

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "core/base/log.hpp"
+
+#include <cstdlib>
+#include <memory>
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace sa::inline v0::detail {
+namespace {
+
+constexpr const char* logger_name = "sa";
+
+std::shared_ptr<spdlog::logger> logger() {
+  if (auto host = spdlog::get(logger_name)) {
+    return host;
+  }
+  static const std::shared_ptr<spdlog::logger> own = [] {
+    auto made = std::make_shared<spdlog::logger>(logger_name, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    const char* level = ::secure_getenv("SA_LOG");
+    made->set_level(level != nullptr ? spdlog::level::from_str(level) : spdlog::level::warn);
+    return made;
+  }();
+  return own;
+}
+
+void write(spdlog::level::level_enum level, const std::function<std::string()>& sentence) noexcept {
+  try {
+    const auto to = logger();
+    if (to->should_log(level)) {
+      to->log(level, sentence());
+    }
+  } catch (...) { // NOLINT(bugprone-empty-catch): a log that cannot be written must not harm who allocates
+  }
+}
+
+} // namespace
+
+void log_warning(const std::function<std::string()>& sentence) noexcept {
+  write(spdlog::level::warn, sentence);
+}
+
+void log_debug(const std::function<std::string()>& sentence) noexcept {
+  write(spdlog::level::debug, sentence);
+}
+
+} // namespace sa::inline v0::detail

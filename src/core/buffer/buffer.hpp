@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+/// @file buffer.hpp
+/// The state that a DmaBuf and its Mappings and CpuAccesses share: one per buffer.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include <sa/heap.hpp>
+
+#include "core/buffer/attachments.hpp"
+#include "core/buffer/recycler.hpp"
+
+namespace sa::inline v0 {
+
+namespace detail {
+
+class Buffer {
+public:
+  /// Where the memory comes from.
+  enum class Origin : std::uint8_t { Made, Imported };
+  /// Whether the descriptor may be written through; Unasked: the kernel is, when somebody wants to know.
+  enum class Writing : std::uint8_t { Allowed, Forbidden, Unasked };
+
+  /// @param heap the name of its heap, shared so that a buffer costs no copy of it
+  Buffer(Memory memory, std::shared_ptr<const std::string> heap, Origin origin, Writing writing) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  void hold() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop() noexcept;
+  /// Whether its caller is the only holder; nobody else can become one then.
+  [[nodiscard]] bool sole() const noexcept { return references_.load(std::memory_order_acquire) == 1; }
+
+  [[nodiscard]] int device_fd() const noexcept { return memory_.descriptor == Descriptor::Handle ? -1 : memory_.fd.get(); }
+  /// Notes that somebody outside this object may see the memory from now on.
+  void give_away() noexcept {
+    if (!given_away_.load(std::memory_order_relaxed)) {
+      given_away_.store(true, std::memory_order_relaxed); // ordered by the reference count, before the last drop()
+    }
+  }
+  [[nodiscard]] bool given_away() const noexcept { return given_away_.load(std::memory_order_relaxed); }
+
+  /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
+  [[nodiscard]] bool can_join_pool() const noexcept { return origin_ == Origin::Made && slip_.recycler == nullptr; }
+
+  /// From now on it goes to @p slip's recycler when nobody holds it any more. @p traits: what the pool still promises.
+  void join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept;
+
+  [[nodiscard]] Attachments& attachments() noexcept { return attachments_; }
+
+  /// The pool's own.
+  [[nodiscard]] const PoolSlip& slip() const noexcept { return slip_; }
+  [[nodiscard]] PoolPlace& place() noexcept { return place_; }
+  [[nodiscard]] const PoolPlace& place() const noexcept { return place_; }
+
+  /// Nobody else has it any more, as far as its pool can tell.
+  void taken_back() noexcept { given_away_.store(false, std::memory_order_relaxed); }
+
+  /// Ends it and its memory; for the recycler.
+  static void dispose(Buffer* buffer) noexcept { delete buffer; }
+
+  /// Whether it has been mapped.
+  [[nodiscard]] bool mapped() const noexcept { return bytes_.load(std::memory_order_acquire) != nullptr; }
+
+  [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
+  [[nodiscard]] std::string_view heap() const noexcept { return *heap_; }
+  [[nodiscard]] std::string_view name() const noexcept { return {name_.data(), name_length_}; }
+
+  /// Maps on first use; lock-free.
+  void map(std::error_code& ec) noexcept;
+  /// After a successful map().
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept;
+
+  /// EINVAL for what is no Access, EACCES for writing where it is not allowed.
+  void check(Access access, std::error_code& ec) const;
+  /// @param edge DMA_BUF_SYNC_START or DMA_BUF_SYNC_END
+  void sync(std::uint64_t edge, Access access, std::error_code& ec) const;
+  void wait(Access access, std::chrono::milliseconds timeout, std::error_code& ec) const;
+
+  /// Sets the name here and, where it can be, in the kernel. @p name has passed check_name().
+  void set_name(std::string_view name) noexcept;
+
+  /// Sets the name here alone: the kernel's is the maker's.
+  void remember_name(std::string_view name) noexcept {
+    if (name != this->name()) { // a line less to write in a round that changes no name
+      name.copy(name_.data(), name_.size());
+      name_length_ = static_cast<std::uint8_t>(name.size());
+    }
+  }
+
+  /// Takes the descriptor away, for release() by the sole holder.
+  [[nodiscard]] UniqueFd take_fd() noexcept {
+    give_away();
+    return std::move(memory_.fd);
+  }
+
+private:
+  ~Buffer();
+  [[nodiscard]] bool writable() const noexcept;
+
+  // First what a round through a pool reads.
+  std::atomic<std::uint32_t> references_{1};
+  std::atomic<bool> given_away_{false};
+  std::uint8_t name_length_ = 0;
+  Origin origin_;
+  mutable std::atomic<Writing> writing_;
+  PoolPlace place_;
+  std::array<char, max_name_length> name_{};
+  std::atomic<std::byte*> bytes_{nullptr};
+  Attachments attachments_; // before memory_: they end after it
+  PoolSlip slip_;
+  Memory memory_;
+  std::shared_ptr<const std::string> heap_;
+};
+
+/// ENAMETOOLONG, or EINVAL for control characters.
+void check_name(std::string_view name, std::error_code& ec);
+
+} // namespace detail
+
+/// The library's way into DmaBuf.
+struct Handover {
+  static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
+                     detail::Buffer::Writing writing);
+  /// @param owned nobody else's
+  static DmaBuf wrap(detail::Buffer& owned) noexcept { return DmaBuf{detail::BufferRef{&owned}}; }
+  /// The buffer and with it the reference; @p dma_buf is empty.
+  static detail::Buffer* unwrap(DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.release(); }
+  static detail::Buffer* buffer(const DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.get(); }
+};
+
+} // namespace sa::inline v0

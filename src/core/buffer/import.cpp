@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/// A buffer from a descriptor that somebody else made.
+#include "core/buffer/import.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+#include "core/base/failure.hpp"
+#include "core/base/system_call.hpp"
+#include "core/buffer/buffer.hpp"
+#include "core/buffer/memfd.hpp"
+
+namespace sa::inline v0 {
+namespace detail {
+
+namespace {
+
+/// A dma-buf is known by its file system.
+bool is_dma_buf(int fd, std::error_code& ec) {
+  struct statfs file_system {};
+  if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
+    const int error = errno;
+    fail(ec, error, "fstatfs");
+    return false;
+  }
+  return file_system.f_type == DMA_BUF_MAGIC;
+}
+
+} // namespace
+
+DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec) {
+  // Only memory files have seals (fcntl(2)): asked first, it spares them the question that is the dearest for them.
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  const bool dma_buf = seals < 0 && is_dma_buf(fd.get(), ec);
+  if (ec) {
+    return {};
+  }
+  Memory memory;
+  Buffer::Writing writing = Buffer::Writing::Unasked;
+  if (dma_buf) {
+    // Every exporter's size; dma_buf_llseek answers 0 and SEEK_END alone (drivers/dma-buf/dma-buf.c).
+    const off_t size = ::lseek(fd.get(), 0, SEEK_END);
+    if (size <= 0) {
+      fail(ec, size < 0 ? errno : EINVAL, [] { return std::string("the dma-buf does not tell its size"); });
+      return {};
+    }
+    memory.descriptor = Descriptor::DmaBuf;
+    memory.size = static_cast<std::size_t>(size);
+    memory.traits = Trait::DmaBuf;
+  } else {
+    const MemfdFacts facts = secure_memfd(fd.get(), seals, ec);
+    if (ec) {
+      return {};
+    }
+    memory.descriptor = Descriptor::Memfd;
+    memory.size = facts.size;
+    memory.traits = facts.huge ? Trait::Cached | Trait::HugePages : Traits{Trait::Cached};
+    if (facts.frozen) {
+      writing = Buffer::Writing::Forbidden;
+    }
+  }
+  memory.fd = std::move(fd);
+  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported, writing);
+}
+
+} // namespace detail
+
+DmaBuf DmaBuf::import(UniqueFd fd) {
+  return detail::or_throw(
+      "import", [] { return std::string("import a descriptor"); },
+      [&](std::error_code& ec) { return import(std::move(fd), ec); });
+}
+
+DmaBuf DmaBuf::import(UniqueFd fd, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&] {
+    static const auto heap = std::make_shared<const std::string>("import");
+    return detail::import_fd(std::move(fd), heap, ec);
+  });
+}
+
+} // namespace sa::inline v0

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#include <sa/device.hpp>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+
+#include <fmt/format.h>
+
+#include "core/base/device_node.hpp"
+#include "core/base/failure.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/device/consumer.hpp"
+
+namespace sa::inline v0 {
+namespace {
+
+using detail::fail;
+
+/// What sysfs says of one device.
+struct Facts {
+  std::string driver;
+  std::string module_parameters;
+  std::string iommu_group; ///< its number
+  std::string iommu_type;  ///< Documentation/ABI/testing/sysfs-kernel-iommu_groups
+  unsigned dma_bits = 0;   ///< address lines it drives; 0: not told, which sysfs does of PCI devices alone
+};
+
+std::string link_name(const std::filesystem::path& link) {
+  std::error_code ec;
+  return std::filesystem::read_symlink(link, ec).filename().string();
+}
+
+std::string line(const std::filesystem::path& file) {
+  std::string text = detail::read_text(file);
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  return text;
+}
+
+Facts facts_of(dev_t number) {
+  const std::filesystem::path device =
+      std::filesystem::path("/sys/dev/char") / fmt::format("{}:{}", major(number), minor(number)) / "device";
+  Facts facts;
+  facts.driver = link_name(device / "driver");
+  if (facts.driver.empty()) { // a virtual device without one carries its driver's name
+    facts.driver = link_name(device);
+  }
+  std::string module = link_name(device / "driver" / "module");
+  if (module.empty()) {
+    module = facts.driver;
+  }
+  const std::filesystem::path parameters = std::filesystem::path("/sys/module") / module / "parameters";
+  for (const auto& name : detail::list(parameters)) {
+    facts.module_parameters += fmt::format("{}={} ", name, line(parameters / name));
+  }
+  facts.iommu_group = link_name(device / "iommu_group");
+  facts.iommu_type = line(device / "iommu_group" / "type");
+  facts.dma_bits = static_cast<unsigned>(detail::read_number(device / "dma_mask_bits").value_or(0));
+  return facts;
+}
+
+/// A device that nobody can ask.
+class Described final : public detail::Consumer {
+public:
+  using Consumer::Consumer;
+  [[nodiscard]] detail::ImportAnswer import(const DmaBuf&) const override {
+    return {{ImportVerdict::Unknown, "it is known by its description alone; there is no node to ask"}};
+  }
+  [[nodiscard]] std::size_t probe_size() const noexcept override { return 0; }
+};
+
+} // namespace
+
+namespace detail {
+
+ImportAnswer import_refused(const char* call, int error) {
+  const std::string said = fmt::format("{}: {}", call, from_errno(error).message());
+  switch (error) {
+  case EBUSY:
+    return {{ImportVerdict::Busy, said}, error};
+  case EACCES: // of the node, or of the caller
+  case EPERM:
+  case ENOMEM: // of the machine, at that moment
+  case EMFILE:
+  case ENFILE:
+  case ENODEV: // it has just gone
+  case EIO:
+    return {{ImportVerdict::Unknown, said}, error};
+  default:
+    return {{ImportVerdict::Refused, said}, error};
+  }
+}
+
+} // namespace detail
+
+Device Device::open(const std::filesystem::path& node) {
+  return detail::or_throw(
+      "", [&] { return fmt::format("open the device {}", node.string()); }, [&](std::error_code& ec) { return open(node, ec); });
+}
+
+Device Device::open(const std::filesystem::path& node, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&]() -> Device {
+    struct stat status {};
+    if (::stat(node.c_str(), &status) != 0) {
+      const int error = errno;
+      fail(ec, error, [&] { return detail::open_refused(node, error); });
+      return {};
+    }
+    const auto kinds = detail::consumer_kinds();
+    const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& one) {
+      return S_ISCHR(status.st_mode) && one.major_number == major(status.st_rdev);
+    });
+    if (kind == kinds.end()) {
+      fail(ec, ENODEV, [&] {
+        return fmt::format("{} is no node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
+                           "the device (Device::described, or a profile in the configuration)",
+                           node.string());
+      });
+      return {};
+    }
+    const Facts facts = facts_of(status.st_rdev);
+    DeviceInfo info;
+    info.name = node.string();
+    info.driver = facts.driver;
+    info.iommu = facts.iommu_type;
+    info.constraints.dma_buf = true;
+    if (facts.dma_bits > 0 && facts.dma_bits < 64) {
+      info.constraints.below = std::uint64_t{1} << facts.dma_bits;
+    }
+    utsname kernel{};
+    ::uname(&kernel);
+    const std::string key = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.name, facts.driver, facts.module_parameters,
+                                        facts.iommu_group, kernel.release, kernel.version);
+    std::shared_ptr<detail::Verdicts> verdicts = detail::verdicts_of(key);
+    // What reaches memory through an IOMMU sees one run whatever there is, at addresses of its own.
+    if (facts.iommu_type.starts_with("DMA")) {
+      verdicts->remember_scatter(detail::Scatter::Taken);
+      info.constraints.below = 0;
+    }
+    auto consumer = kind->open(std::move(info), std::move(verdicts), ec);
+    return ec ? Device{} : Device{std::move(consumer)};
+  });
+}
+
+Device Device::described(std::string name, const Constraints& constraints) {
+  const std::string shown = name;
+  return detail::or_throw(
+      "", [&] { return fmt::format("describe the device {}", shown); },
+      [&](std::error_code& ec) { return described(std::move(name), constraints, ec); });
+}
+
+Device Device::described(std::string name, const Constraints& constraints, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&]() -> Device {
+    DeviceInfo info;
+    info.name = std::move(name);
+    info.constraints = merge(constraints, {}, ec);
+    if (ec) {
+      return {};
+    }
+    info.imports = true;
+    auto verdicts = std::make_shared<detail::Verdicts>();
+    verdicts->remember_scatter(constraints.max_segments == 0 ? detail::Scatter::Taken : detail::Scatter::Unknown);
+    return Device{std::make_shared<Described>(std::move(info), std::move(verdicts))};
+  });
+}
+
+const DeviceInfo& Device::info() const noexcept {
+  static const DeviceInfo none;
+  return consumer_ == nullptr ? none : consumer_->info();
+}
+
+ImportResult Device::try_import(const DmaBuf& buffer) const {
+  if (consumer_ == nullptr) {
+    return {ImportVerdict::Unknown, "no device"};
+  }
+  if (!buffer.traits().contains(Trait::DmaBuf) || buffer.fd() < 0) {
+    return {ImportVerdict::Refused, "the buffer is no dma-buf"};
+  }
+  const detail::ImportAnswer answer = consumer_->import(buffer);
+  return static_cast<const ImportResult&>(answer);
+}
+
+} // namespace sa::inline v0

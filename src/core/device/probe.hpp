@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/// @file probe.hpp
+/// Asking devices by importing for real (SelectOptions::probe).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <sa/device.hpp>
+#include <sa/heap.hpp>
+
+#include "core/device/verdicts.hpp"
+
+namespace sa::inline v0::detail {
+
+/// Whether @p device takes memory in many physical runs: remembered, or asked with memory scattered on purpose. When it
+/// could not be found out, @p why says what was in the way.
+[[nodiscard]] Scatter probe_scatter(const Device& device, std::string& why);
+
+/// Whether @p device takes memory of @p heap: remembered, or asked. Nothing when that could not be found out; @p why says
+/// what was in the way, or how it was refused.
+/// @param size bytes that will be asked for; 0: not known
+[[nodiscard]] ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std::string& why);
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#include "core/heap/alias_heap.hpp"
+
+#include <utility>
+
+namespace sa::inline v0::detail {
+
+AliasHeap::AliasHeap(std::string name, std::vector<Candidate> candidates)
+    : info_(describe(std::move(name), candidates)), candidates_(std::move(candidates)) {
+  info_.backend = "alias";
+  info_.granularity = 1; // each candidate rounds by its own
+}
+
+DmaBuf AliasHeap::do_allocate(const AllocRequest& request, std::error_code& ec) {
+  return allocate_from(candidates_, request, ec);
+}
+
+} // namespace sa::inline v0::detail

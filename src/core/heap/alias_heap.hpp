@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/// @file alias_heap.hpp
+/// A name for an ordered list of heaps: the first that can, gives.
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <sa/heap.hpp>
+
+#include "core/heap/candidates.hpp"
+
+namespace sa::inline v0::detail {
+
+class AliasHeap final : public Heap {
+public:
+  AliasHeap(std::string name, std::vector<Candidate> candidates);
+
+  [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
+
+protected:
+  DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override;
+  void check_fit(const AllocRequest&, std::error_code&) const override {} // each candidate decides for itself
+
+private:
+  HeapInfo info_;
+  std::vector<Candidate> candidates_;
+};
+
+} // namespace sa::inline v0::detail

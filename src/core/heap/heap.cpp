@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include <sa/heap.hpp>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/base/failure.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/buffer/buffer.hpp"
+#include "core/heap/request.hpp"
+
+namespace sa::inline v0 {
+
+using detail::check_form;
+using detail::fail;
+using detail::or_code;
+using detail::or_throw;
+using detail::round_up;
+
+namespace {
+
+std::size_t max_alignment(const HeapInfo& info) noexcept {
+  return info.max_alignment != 0 ? info.max_alignment : info.granularity;
+}
+
+} // namespace
+
+Attachment::~Attachment() = default;
+
+Heap::~Heap() = default;
+
+void Heap::check_fit(const AllocRequest& request, std::error_code& ec) const {
+  const HeapInfo& info = this->info();
+  const std::size_t multiple = std::max({info.granularity, request.alignment, std::size_t{1}});
+  if (!info.traits.contains(request.require)) {
+    fail(ec, EOPNOTSUPP, [&] {
+      return fmt::format("this memory is not {}; it is {}", to_string(request.require.without(info.traits)),
+                         to_string(info.traits));
+    });
+  } else if (request.alignment > max_alignment(info)) {
+    fail(ec, EOPNOTSUPP, [&] {
+      return fmt::format("this heap can promise an alignment of {}, not of {}", detail::bytes_text(max_alignment(info)),
+                         detail::bytes_text(request.alignment));
+    });
+  } else if (const std::size_t rounded = round_up(request.size, multiple);
+             request.size > info.max_size || rounded > info.max_size || rounded < request.size) {
+    fail(ec, ENOMEM, [&] {
+      return fmt::format("{} is more than the {} this heap can ever give", detail::bytes_text(request.size),
+                         detail::bytes_text(info.max_size));
+    });
+  }
+}
+
+DmaBuf Heap::allocate(const AllocRequest& request) {
+  return or_throw([&]() -> const std::string& { return info().name; },
+                  [&] {
+                    return request.name.empty()
+                               ? fmt::format("allocate {}", detail::bytes_text(request.size))
+                               : fmt::format("allocate {} for \"{}\"", detail::bytes_text(request.size), request.name);
+                  },
+                  [&](std::error_code& ec) { return allocate(request, ec); });
+}
+
+DmaBuf Heap::allocate(const AllocRequest& request, std::error_code& ec) noexcept {
+  return or_code(ec, [&] {
+    check_form(request, ec);
+    if (!ec) {
+      check_fit(request, ec);
+    }
+    return ec ? DmaBuf{} : do_allocate(request, ec);
+  });
+}
+
+DmaBuf Heap::accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name,
+                    std::error_code& ec) noexcept {
+  return or_code(ec, [&] {
+    detail::check_name(name, ec);
+    return ec ? DmaBuf{} : do_accept(std::move(handle), offset, size, name, ec);
+  });
+}
+
+DmaBuf Heap::do_accept(UniqueFd, std::uint64_t, std::size_t, std::string_view, std::error_code& ec) {
+  return refuse(ec, EOPNOTSUPP, [&] { return fmt::format("{} does not share memory by handles", info().name); });
+}
+
+DmaBuf Heap::adopt(Memory memory, std::string_view name) {
+  std::error_code ec;
+  detail::check_name(name, ec);
+  if (ec) { // a heap that does not pass on what allocate() has checked
+    throw std::system_error(ec);
+  }
+  // Points into this heap and keeps it alive: no copy of the name.
+  std::shared_ptr<const std::string> heap(shared_from_this(), &info().name);
+  DmaBuf dma_buf =
+      Handover::make(std::move(memory), std::move(heap), detail::Buffer::Origin::Made, detail::Buffer::Writing::Allowed);
+  if (!name.empty()) {
+    Handover::buffer(dma_buf)->set_name(name);
+  }
+  return dma_buf;
+}
+
+void Heap::attach(const DmaBuf& buffer, std::unique_ptr<Attachment> attachment) noexcept {
+  if (buffer) {
+    Handover::buffer(buffer)->attachments().add(std::move(attachment));
+  }
+}
+
+std::size_t Heap::rounded_size(const AllocRequest& request) const noexcept {
+  return round_up(request.size, std::max({info().granularity, request.alignment, std::size_t{1}}));
+}
+
+DmaBuf Heap::refuse(std::error_code& ec, int error, const char* call) {
+  fail(ec, error, call);
+  return DmaBuf{};
+}
+
+bool Heap::explaining() noexcept {
+  return detail::Explanation::current() != nullptr;
+}
+
+void Heap::explain(std::string_view sentence) noexcept {
+  if (auto* explanation = detail::Explanation::current(); explanation != nullptr) {
+    try {
+      explanation->add(sentence);
+    } catch (...) { // NOLINT(bugprone-empty-catch): the code still says what happened
+    }
+  }
+}
+
+} // namespace sa::inline v0

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#include <sa/pool.hpp>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/base/failure.hpp"
+#include "core/base/fork.hpp"
+#include "core/base/heap_name.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/buffer/buffer.hpp"
+#include "core/buffer/zero.hpp"
+#include "core/heap/request.hpp"
+#include "core/pool/pools.hpp"
+#include "core/pool/shelves.hpp"
+
+namespace sa::inline v0 {
+
+using detail::Buffer;
+using detail::fail;
+using detail::PoolClass;
+
+namespace {
+
+HeapInfo describe(const std::shared_ptr<Heap>& upstream, const PoolOptions& options) {
+  const auto refuse = [&](const std::string& sentence) {
+    throw Error(detail::from_errno(EINVAL), upstream == nullptr ? std::string() : upstream->info().name, "make a pool", sentence);
+  };
+  if (upstream == nullptr) {
+    refuse("no heap to keep buffers of; Registry::find() gives null for a name it does not know");
+  }
+  if (options.max_age < std::chrono::milliseconds::zero()) {
+    refuse(fmt::format("max_age {} ms; 0 keeps nothing, milliseconds::max() keeps for ever", options.max_age.count()));
+  }
+  if (options.recycle != Recycle::WhenUnshared && options.recycle != Recycle::Always) {
+    refuse(fmt::format("{} is no Recycle; use WhenUnshared or Always", static_cast<int>(options.recycle)));
+  }
+  if (!options.name.empty() && !detail::is_heap_name(options.name)) {
+    refuse("a pool's name is one word or \"backend:instance\", of letters, digits and ,._+-@#");
+  }
+  HeapInfo info = upstream->info();
+  if (!options.name.empty()) {
+    info.name = options.name;
+  }
+  if (!options.zero) {
+    info.traits = info.traits.without(Trait::Zeroed);
+  }
+  return info;
+}
+
+/// Whether free buffers of a pool may be what is missing.
+bool lacks_what_a_pool_has(const std::error_code& ec) {
+  constexpr std::array lacks{ENOMEM, EDQUOT, EMFILE, ENFILE};
+  return std::find(lacks.begin(), lacks.end(), ec.value()) != lacks.end();
+}
+
+/// The class of @p request. Its size is what upstream rounds to: smaller requests may be served by the same buffer.
+PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
+  // One that overflows goes upstream as it is, to be refused there.
+  const std::size_t rounded = detail::round_up(request.size, std::max(granularity, request.alignment));
+  return {std::max(rounded, request.size), request};
+}
+
+} // namespace
+
+Pool::Pool(std::shared_ptr<Heap> upstream, PoolOptions options)
+    : upstream_(std::move(upstream)), options_(std::move(options)), info_(describe(upstream_, options_)),
+      // An alias has 1, since each candidate has its own: then pages.
+      granularity_(info_.granularity > 1 ? info_.granularity : detail::page_size()),
+      shelves_(std::make_shared<detail::Shelves>(options_)) {
+  detail::enlist(shelves_);
+}
+
+Pool::~Pool() {
+  detail::delist(*shelves_);
+  shelves_->close();
+}
+
+void Pool::check_fit(const AllocRequest& request, std::error_code& ec) const {
+  if (request.require.contains(Trait::Zeroed) && !options_.zero) {
+    fail(ec, EOPNOTSUPP,
+         [] { return std::string("a pool hands out what its users wrote before; make it with PoolOptions::zero"); });
+  }
+  // Everything else is upstream's to refuse: a free buffer is of a class that it has served.
+}
+
+DmaBuf Pool::do_allocate(const AllocRequest& request, std::error_code& ec) {
+  const PoolClass of = class_of(request, granularity_);
+  while (Buffer* buffer = shelves_->acquire(of)) {
+    if (options_.zero && !detail::zero(*buffer)) {
+      shelves_->discard(*buffer);
+      continue;
+    }
+    buffer->remember_name(request.name);
+    return Handover::wrap(*buffer);
+  }
+  return allocate_fresh(request, ec);
+}
+
+DmaBuf Pool::allocate_fresh(const AllocRequest& request, std::error_code& ec) {
+  shelves_->drop_inherited();
+  // Before the memory exists: a fork while it is made counts as one while it is in use.
+  const unsigned epoch = detail::fork_epoch.load(std::memory_order_acquire);
+  DmaBuf made = ask_upstream(request, ec);
+  if (Buffer* buffer = Handover::buffer(made); buffer != nullptr && buffer->can_join_pool()) {
+    join(*buffer, shelves_->enter(class_of(request, granularity_), 1), epoch, false);
+    shelves_->note_miss();
+  }
+  return made;
+}
+
+DmaBuf Pool::do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) {
+  return upstream_->accept(std::move(handle), offset, size, name, ec);
+}
+
+/// A buffer of upstream's. When that has no more, it is asked again without the free buffers of the pool.
+DmaBuf Pool::ask_upstream(const AllocRequest& request, std::error_code& ec) {
+  AllocRequest asked = request;
+  asked.size = class_of(request, granularity_).size;
+  std::string said;
+  const auto ask = [&] {
+    if (!explaining()) {
+      return upstream_->allocate(asked, ec);
+    }
+    const detail::Explanation inner; // an attempt that is repeated has nothing to say
+    DmaBuf made = upstream_->allocate(asked, ec);
+    said = inner.text();
+    return made;
+  };
+  DmaBuf made = ask();
+  if (ec && lacks_what_a_pool_has(ec) && asked.size <= info_.max_size &&
+      shelves_->trim(detail::Shelves::Which::Unreserved) != 0) {
+    made = ask();
+  }
+  if (ec && !said.empty()) {
+    explain(said);
+  }
+  return made;
+}
+
+void Pool::join(Buffer& buffer, detail::Rack& rack, unsigned epoch, bool reserved) noexcept {
+  const Traits traits = buffer.memory().traits;
+  buffer.join_pool({shelves_, &rack, buffer.memory().size, reserved}, epoch,
+                   options_.zero ? traits : traits.without(Trait::Zeroed));
+}
+
+void Pool::reserve(std::size_t count, const AllocRequest& request) {
+  detail::or_throw(
+      info_.name, [&] { return fmt::format("reserve {} buffers of {}", count, detail::bytes_text(request.size)); },
+      [&](std::error_code& ec) { reserve(count, request, ec); });
+}
+
+void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    detail::check_form(request, ec);
+    if (!ec) {
+      check_fit(request, ec);
+    }
+    if (ec || count == 0) {
+      return;
+    }
+    const std::size_t most = options_.max_age.count() == 0 ? 0 : options_.max_bytes;
+    const auto too_much = [&](std::size_t each) {
+      fail(ec, ENOMEM, [&] {
+        return fmt::format("{} buffers of {} are more than the {} that the pool may keep; raise PoolOptions::max_bytes", count,
+                           detail::bytes_text(each), detail::bytes_text(most));
+      });
+    };
+    const std::size_t at_least = class_of(request, granularity_).size;
+    if (most / count < at_least) { // before anything is allocated
+      too_much(at_least);
+      return;
+    }
+    shelves_->drop_inherited();
+    std::vector<DmaBuf> made; // of no pool yet: what ends here is freed
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      made.push_back(ask_upstream(request, ec));
+      if (ec) {
+        return;
+      }
+      const Buffer* buffer = Handover::buffer(made.back());
+      if (buffer == nullptr || !buffer->can_join_pool() || buffer->given_away() || !buffer->sole()) {
+        fail(ec, EOPNOTSUPP, [] { return std::string("this heap's buffers are somebody else's too and cannot be kept"); });
+        return;
+      }
+      bytes += buffer->memory().size;
+    }
+    detail::Rack& rack = shelves_->enter(class_of(request, granularity_), count);
+    if (!shelves_->set_room_aside(bytes, detail::Shelves::Which::All)) {
+      shelves_->leave(rack, count);
+      too_much(made.front().size());
+      return;
+    }
+    for (DmaBuf& one : made) {
+      Buffer* buffer = Handover::unwrap(one);
+      join(*buffer, rack, 0, true);
+      shelves_->park_reserved(*buffer);
+    }
+  });
+}
+
+void Pool::trim() noexcept {
+  shelves_->trim(detail::Shelves::Which::All);
+}
+
+PoolStatistics Pool::statistics() const noexcept {
+  return shelves_->statistics();
+}
+
+} // namespace sa::inline v0

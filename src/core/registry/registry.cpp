@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+#include <sa/registry.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <sa/adaptors.hpp>
+
+#include "core/base/failure.hpp"
+#include "core/base/heap_name.hpp"
+#include "core/base/log.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/heap/alias_heap.hpp"
+#include "core/heap/backend.hpp"
+#include "core/heap/request.hpp"
+#include "core/registry/aliases.hpp"
+#include "core/registry/loans.hpp"
+#include "core/selection/selection.hpp"
+
+namespace sa::inline v0 {
+namespace {
+
+using detail::Aliases;
+using detail::fail;
+using Heaps = std::vector<std::shared_ptr<Heap>>;
+
+struct Entry {
+  std::string name; ///< beside the heap: a search touches nothing else
+  std::shared_ptr<Heap> heap;
+};
+
+/// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
+struct Snapshot {
+  std::vector<Entry> entries; ///< heaps, then aliases
+  Heaps heaps;                ///< those of them that are no aliases, in order
+  std::shared_ptr<const Configuration> configuration;
+  detail::Wishes wishes; ///< the configuration's, in names of heaps alone
+
+  [[nodiscard]] const std::shared_ptr<Heap>* find(std::string_view name) const noexcept {
+    if (name.empty()) {
+      return nullptr;
+    }
+    for (const Entry& entry : entries) {
+      // Names differ most at their end: one byte there spares nearly every comparison.
+      if (entry.name.size() == name.size() && entry.name.back() == name.back() && entry.name == name) {
+        return &entry.heap;
+      }
+    }
+    return nullptr;
+  }
+};
+
+/// The heaps that @p name stands for, in order, once each.
+std::vector<detail::Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases) {
+  std::vector<detail::Candidate> found;
+  std::set<std::string_view> names;
+  const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
+    if (names.insert(canonical).second) {
+      found.push_back({std::string(canonical), heap});
+    }
+  };
+  for (const std::string_view leaf : detail::leaves(name, aliases)) {
+    if (detail::is_wildcard(leaf)) {
+      for (const auto& heap : heaps) {
+        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
+          add(heap->info().name, heap);
+        }
+      }
+    } else {
+      const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
+      add(leaf, heap == heaps.end() ? nullptr : *heap);
+    }
+  }
+  return found;
+}
+
+Heaps discover(const Configuration& configuration) {
+  Heaps found;
+  for (const auto& backend : detail::backends()) {
+    try {
+      for (auto& heap : backend(configuration)) {
+        // A region that two backends reach belongs to the first: a carveout to the kernel module before /dev/mem.
+        if (std::none_of(found.begin(), found.end(), [&](const auto& one) { return one->info().name == heap->info().name; })) {
+          found.push_back(std::move(heap));
+        }
+      }
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) { // one backend's trouble must not hide the others' heaps
+      detail::log_warning([&] { return fmt::format("a backend could not look for its heaps: {}", error.what()); });
+    }
+  }
+  return found;
+}
+
+/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
+Aliases layered(const Configuration& configuration, const Aliases& own) {
+  Aliases all = own;
+  all.insert(configuration.aliases.begin(), configuration.aliases.end());
+  for (const auto& alias : detail::standard_aliases()) {
+    all.emplace(alias.name, alias.candidates);
+  }
+  // The configuration was right by itself. Where it meets the program's aliases in a loop, the program's hold.
+  for (const auto& [name, candidates] : configuration.aliases) {
+    if (!own.contains(name) && detail::loops(name, all)) {
+      detail::log_warning([&alias = name] {
+        return fmt::format("the alias {} of the configuration would lead back to itself by one that the program defined; it is "
+                           "left out",
+                           alias);
+      });
+      all.erase(name);
+      for (const auto& alias : detail::standard_aliases()) {
+        if (alias.name == name) {
+          all.emplace(name, alias.candidates);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/// Says once what is wrong, not at each refresh().
+void warn_of(const std::vector<Error>& refused) {
+  static std::atomic<std::size_t> said{0}; // a hash, so that no lock can be held over a fork()
+  std::string all;
+  for (const auto& error : refused) {
+    all += error.what();
+  }
+  const std::size_t hash = refused.empty() ? 0 : std::hash<std::string>{}(all);
+  if (said.exchange(hash, std::memory_order_relaxed) != hash) {
+    for (const auto& error : refused) {
+      detail::log_warning([&] { return fmt::format("{}; nothing of this file is used", error.what()); });
+    }
+  }
+}
+
+/// "OPERATION for DEVICES under CONSTRAINTS"
+std::string asked_of(const Constraints& constraints, const std::vector<Device>& devices, std::string operation) {
+  for (const Device& device : devices) {
+    operation += fmt::format("{} {}", &device == devices.data() ? " for" : ",", device.info().name);
+  }
+  const std::string demands = to_string(constraints);
+  return demands.empty() ? operation : fmt::format("{} under \"{}\"", operation, demands);
+}
+
+} // namespace
+
+struct Registry::State {
+  std::mutex writers; ///< held for bookkeeping only, never during a system call
+  Heaps discovered;
+  Heaps added;
+  std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>();
+  Aliases own; ///< that the program defined
+  Aliases aliases = layered(*configuration, own);
+  std::vector<std::unique_ptr<const Snapshot>> published;
+  std::atomic<const Snapshot*> current{nullptr};
+  std::list<std::shared_ptr<Heap>> lendable; ///< every heap of them, some more than once
+
+  /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
+  struct Limited {
+    std::vector<detail::Candidate> heaps; ///< a heap, or an alias' candidates
+    Quota quota;
+    std::shared_ptr<Heap> limit;
+  };
+  std::vector<Limited> limited;
+
+  [[nodiscard]] const Quota* quota_of(std::string_view name) const noexcept {
+    const auto& quotas = configuration->quotas;
+    const auto found = std::find_if(quotas.begin(), quotas.end(), [&](const Quota& one) { return one.heap == name; });
+    return found == quotas.end() ? nullptr : &*found;
+  }
+
+  /// @p make makes what the quota is around
+  template <typename Make>
+  [[nodiscard]] Limited limit(std::vector<detail::Candidate> heaps, const Quota& quota, Make&& make) const {
+    const auto same = std::find_if(limited.begin(), limited.end(),
+                                   [&](const Limited& one) { return one.heaps == heaps && one.quota == quota; });
+    if (same != limited.end()) {
+      return *same;
+    }
+    auto made = std::make_shared<Limit>(make(), LimitOptions{quota.max_bytes, quota.max_buffers, {}});
+    return {std::move(heaps), quota, std::move(made)};
+  }
+
+  /// With the lock held, after a change.
+  void publish() {
+    Heaps heaps = discovered;
+    heaps.insert(heaps.end(), added.begin(), added.end());
+    auto snapshot = std::make_unique<Snapshot>();
+    snapshot->configuration = configuration;
+    snapshot->wishes.profiles = configuration->devices;
+    for (const std::string& wanted : configuration->order) {
+      for (const std::string_view leaf : detail::leaves(wanted, aliases)) {
+        snapshot->wishes.order.emplace_back(leaf);
+      }
+    }
+    std::vector<Limited> limits;
+    for (auto& heap : heaps) {
+      if (const Quota* quota = quota_of(heap->info().name); quota != nullptr) {
+        limits.push_back(limit({{heap->info().name, heap}}, *quota, [&] { return heap; }));
+        heap = limits.back().limit;
+      }
+    }
+    for (const auto& heap : heaps) {
+      snapshot->entries.push_back({heap->info().name, heap});
+    }
+    for (const auto& [name, stands_for] : aliases) {
+      std::vector<detail::Candidate> candidates = resolve(name, heaps, aliases);
+      std::shared_ptr<Heap> alias;
+      if (const Quota* quota = quota_of(name); quota != nullptr) {
+        limits.push_back(
+            limit(candidates, *quota, [&, &called = name] { return std::make_shared<detail::AliasHeap>(called, candidates); }));
+        alias = limits.back().limit;
+      } else {
+        alias = std::make_shared<detail::AliasHeap>(name, std::move(candidates));
+      }
+      snapshot->entries.push_back({name, std::move(alias)});
+    }
+    snapshot->heaps = std::move(heaps);
+    std::list<std::shared_ptr<Heap>> owned;
+    for (const Entry& entry : snapshot->entries) {
+      owned.push_back(entry.heap);
+    }
+    published.push_back(std::move(snapshot));
+    lendable.splice(lendable.end(), owned);
+    limited.swap(limits);
+    current.store(published.back().get(), std::memory_order_release);
+  }
+
+  /// The same; when memory runs out, @p undo takes the change back.
+  template <typename Undo>
+  void publish_or(Undo&& undo) {
+    try {
+      publish();
+    } catch (...) {
+      undo();
+      throw;
+    }
+  }
+
+  [[nodiscard]] const Snapshot& now() const noexcept { return *current.load(std::memory_order_acquire); }
+
+  [[nodiscard]] std::string names() const {
+    std::string text;
+    for (const Entry& entry : now().entries) {
+      text += (text.empty() ? "" : ", ") + entry.name;
+    }
+    return text;
+  }
+};
+
+Registry::Registry() : state_(std::make_unique<State>()) {
+  state_->publish();
+}
+
+Registry::~Registry() {
+  detail::keep_lent(std::move(state_->lendable));
+}
+
+Registry& Registry::system() {
+  static Registry* const instance = [] { // never destroyed: buffers may be freed by other objects' destructors at exit
+    auto made = std::make_unique<Registry>();
+    made->refresh();
+    return made.release();
+  }();
+  return *instance;
+}
+
+void Registry::refresh() {
+  detail::or_throw(
+      "", [] { return std::string("look for heaps"); }, [&](std::error_code& ec) { refresh(ec); });
+}
+
+void Registry::refresh(std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    LoadedConfiguration loaded = load_configuration();
+    warn_of(loaded.refused);
+    std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>(std::move(loaded.configuration));
+    Heaps found = discover(*configuration);
+    const std::lock_guard lock(state_->writers);
+    // What a program added under a name that is now discovered too keeps it.
+    std::erase_if(found, [&](const auto& heap) {
+      return std::any_of(state_->added.begin(), state_->added.end(),
+                         [&](const auto& added) { return added->info().name == heap->info().name; });
+    });
+    bool changed = found.size() != state_->discovered.size();
+    for (auto& heap : found) {
+      const auto same = std::find_if(state_->discovered.begin(), state_->discovered.end(),
+                                     [&](const auto& old) { return old->info() == heap->info(); });
+      if (same != state_->discovered.end()) {
+        heap = *same;
+      } else {
+        changed = true;
+      }
+    }
+    if (*configuration == *state_->configuration) {
+      configuration = state_->configuration;
+    }
+    if (changed || configuration != state_->configuration) {
+      Aliases aliases = layered(*configuration, state_->own);
+      const auto exchange = [&] {
+        state_->discovered.swap(found);
+        state_->configuration.swap(configuration);
+        state_->aliases.swap(aliases);
+      };
+      exchange();
+      state_->publish_or(exchange);
+    }
+  });
+}
+
+void Registry::add(std::shared_ptr<Heap> heap) {
+  const std::string name = heap == nullptr ? std::string() : heap->info().name;
+  detail::or_throw(
+      name, [] { return std::string("add a heap"); }, [&](std::error_code& ec) { add(std::move(heap), ec); });
+}
+
+void Registry::add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    if (heap == nullptr || !detail::is_canonical(heap->info().name)) {
+      fail(ec, EINVAL, [] { return std::string("a heap's name is \"backend:instance\", of letters, digits and ,._+-@#"); });
+      return;
+    }
+    const std::lock_guard lock(state_->writers);
+    if (state_->now().find(heap->info().name) != nullptr) {
+      fail(ec, EEXIST, [&] { return fmt::format("there is a heap {} already; use another instance name", heap->info().name); });
+      return;
+    }
+    state_->added.push_back(std::move(heap));
+    state_->publish_or([&] { state_->added.pop_back(); });
+  });
+}
+
+void Registry::alias(std::string name, std::vector<std::string> candidates) {
+  const std::string shown = name;
+  detail::or_throw(
+      shown, [] { return std::string("define an alias"); },
+      [&](std::error_code& ec) { alias(std::move(name), std::move(candidates), ec); });
+}
+
+void Registry::alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    const bool formed =
+        detail::is_word(name) && !candidates.empty() &&
+        std::all_of(candidates.begin(), candidates.end(), [](const auto& candidate) { return detail::is_candidate(candidate); });
+    if (!formed) {
+      fail(ec, EINVAL, [] {
+        return std::string(
+            "an alias is one word without a colon; its candidates are heaps, aliases or \"backend:*\", at least one");
+      });
+      return;
+    }
+    const std::lock_guard lock(state_->writers);
+    Aliases changed = state_->aliases;
+    Aliases own = state_->own;
+    changed.insert_or_assign(name, candidates);
+    if (detail::loops(name, changed)) {
+      fail(ec, ELOOP, [] { return std::string("the alias would lead back to itself"); });
+      return;
+    }
+    own.insert_or_assign(std::move(name), std::move(candidates));
+    const auto exchange = [&] {
+      state_->aliases.swap(changed);
+      state_->own.swap(own);
+    };
+    exchange();
+    state_->publish_or(exchange);
+  });
+}
+
+std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
+  const auto* heap = state_->now().find(name);
+  return heap == nullptr ? nullptr : detail::lend(*heap);
+}
+
+std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
+  return state_->now().configuration;
+}
+
+std::vector<HeapInfo> Registry::heaps() const {
+  std::vector<HeapInfo> infos;
+  for (const auto& heap : state_->now().heaps) {
+    infos.push_back(heap->info());
+  }
+  return infos;
+}
+
+std::vector<Alias> Registry::aliases() const {
+  const std::lock_guard lock(state_->writers);
+  std::vector<Alias> all;
+  for (const auto& [name, candidates] : state_->aliases) {
+    all.push_back({name, candidates});
+  }
+  return all;
+}
+
+DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
+  return detail::or_throw(
+      heap, [&] { return fmt::format("allocate {}", detail::bytes_text(request.size)); },
+      [&](std::error_code& ec) { return allocate(heap, request, ec); });
+}
+
+DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
+  if (const auto* found = state_->now().find(heap); found != nullptr) {
+    return (*found)->allocate(request, ec);
+  }
+  return detail::or_code(ec, [&] {
+    if (detail::is_heap_name(heap)) {
+      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; there are: {}", heap, state_->names()); });
+    } else {
+      fail(ec, EINVAL, [&] {
+        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); there are: {}", heap, state_->names());
+      });
+    }
+    return DmaBuf{};
+  });
+}
+
+Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices,
+                           const SelectOptions& options) const {
+  return detail::or_throw(
+      "", [&] { return asked_of(constraints, devices, "select a heap"); },
+      [&](std::error_code& ec) { return select(constraints, devices, options, ec); });
+}
+
+Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
+                           std::error_code& ec) const noexcept {
+  return detail::or_code(ec, [&] {
+    const Snapshot& now = state_->now();
+    return detail::select_heaps(now.heaps, constraints, devices, now.wishes, options, ec);
+  });
+}
+
+DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request) {
+  return allocate(std::vector<Device>{}, request, constraints);
+}
+
+DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept {
+  return allocate(std::vector<Device>{}, request, constraints, ec);
+}
+
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints) {
+  return detail::or_throw(
+      "", [&] { return asked_of(constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
+      [&](std::error_code& ec) { return allocate(devices, request, constraints, ec); });
+}
+
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
+                          std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&] {
+    detail::check_form(request, ec);
+    if (ec) {
+      return DmaBuf{};
+    }
+    const Selection selection = select(constraints, devices, {.size = request.size}, ec);
+    return ec ? DmaBuf{} : detail::allocate_selected(selection, request, ec);
+  });
+}
+
+} // namespace sa::inline v0

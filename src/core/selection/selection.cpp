@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+#include "core/selection/selection.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "core/base/failure.hpp"
+#include "core/base/heap_name.hpp"
+#include "core/base/system_facts.hpp"
+#include "core/device/consumer.hpp"
+#include "core/device/probe.hpp"
+#include "core/heap/candidates.hpp"
+#include "core/heap/request.hpp"
+
+namespace sa::inline v0::detail {
+namespace {
+
+#if defined(__x86_64__) || defined(__i386__)
+constexpr bool devices_snoop_caches = true; // the architecture's promise
+#else
+constexpr bool devices_snoop_caches = false; // some do; no interface tells which
+#endif
+
+/// What a device is known to need, from everything that knows something.
+struct Need {
+  const Device* device = nullptr;
+  Constraints constraints;
+  bool scatter_known = false; ///< whether constraints.max_segments tells the truth
+  std::string note;           ///< how that is known, or why it is not
+};
+
+bool translated(const DeviceInfo& info) {
+  return info.iommu.starts_with("DMA"); // "DMA", "DMA-FQ"; an identity domain translates nothing
+}
+
+/// @p probes whether to ask what is not known
+Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error_code& ec) {
+  const DeviceInfo& info = device.info();
+  Need need{&device, info.constraints, false, {}};
+  if (device.consumer() == nullptr) {
+    fail(ec, EINVAL, [] { return std::string("an empty Device; Device::open() makes one"); });
+    return need;
+  }
+  for (const DeviceProfile& profile : wishes.profiles) {
+    const std::string_view match = profile.match;
+    constexpr std::string_view by_driver = "driver:";
+    if (match == info.name || (match.starts_with(by_driver) && match.substr(by_driver.size()) == info.driver)) {
+      need.constraints = merge(need.constraints, profile.constraints, ec);
+      need.scatter_known = true;
+      need.note = "its profile says so";
+    }
+  }
+  need.scatter_known = need.scatter_known || need.constraints.max_segments != 0;
+  if (translated(info)) {
+    need.constraints.max_segments = 0;
+    need.constraints.below = 0; // of physical addresses, which it does not see
+    need.scatter_known = true;
+    need.note = fmt::format("behind an IOMMU ({}) contiguity is no constraint for {}", info.iommu, info.name);
+    return need;
+  }
+  if (!need.scatter_known) {
+    Scatter scatter = device.consumer()->verdicts().scatter();
+    if (scatter == Scatter::Unknown && probes && info.imports) {
+      std::string why;
+      scatter = probe_scatter(device, why);
+      need.note = std::move(why);
+    }
+    need.scatter_known = scatter != Scatter::Unknown;
+    if (scatter == Scatter::Refused) {
+      need.constraints.max_segments = 1;
+      need.note = "it refused memory that was scattered on purpose";
+    }
+  }
+  return need;
+}
+
+/// Why the memory of @p heap cannot be what @p need demands; empty when it can, or when that is not known.
+std::string unfit(const HeapInfo& heap, const Constraints& need, std::size_t size) {
+  const Traits traits = heap.traits;
+  if (need.dma_buf && !traits.contains(Trait::DmaBuf)) {
+    return "it is no dma-buf, and a device imports nothing else";
+  }
+  if (need.max_segments != 0 && !traits.contains(Trait::Contiguous)) {
+    const std::size_t piece = std::max(heap.granularity, page_size()); // in the worst case every one lies elsewhere
+    if (size == 0 || (size - 1) / piece + 1 > need.max_segments) {
+      return need.max_segments == 1 ? "its memory is scattered, and contiguous memory is needed"
+                                    : fmt::format("its memory may lie in more than {} pieces", need.max_segments);
+    }
+  }
+  if (need.alignment > std::max({heap.max_alignment, heap.granularity, std::size_t{1}})) {
+    return fmt::format("it promises an alignment of {}, and {} are needed",
+                       bytes_text(std::max(heap.max_alignment, heap.granularity)), bytes_text(need.alignment));
+  }
+  const std::uint64_t highest = heap.max_address != 0 ? heap.max_address : highest_memory();
+  if (need.below != 0 && highest > need.below && (heap.max_address != 0 || !traits.contains(Trait::Contiguous))) {
+    return fmt::format("its memory may lie up to {:#x}, and addresses below {:#x} are needed", highest, need.below);
+  }
+  if (need.protected_memory != traits.contains(Trait::Protected) && (need.protected_memory || need.cached || need.uncached)) {
+    return need.protected_memory ? "the CPU can map it, and protected memory is needed" : "the CPU cannot map it";
+  }
+  if (need.cached && !traits.contains(Trait::Cached)) {
+    return "CPU reads of it are not cached";
+  }
+  if (need.uncached && traits.contains(Trait::Cached)) {
+    return "the CPU caches it, and uncached memory is needed";
+  }
+  if (need.coherent && traits.contains(Trait::Cached) && !devices_snoop_caches) {
+    return "the CPU caches it, and this machine's devices do not all look into its caches";
+  }
+  if (size > heap.max_size) {
+    return fmt::format("its largest buffer has {}", bytes_text(heap.max_size));
+  }
+  return {};
+}
+
+/// Why @p heap is refused, saying who asks for what it lacks; empty when it is not.
+std::string refusal(const HeapInfo& heap, const Constraints& all, const std::vector<Need>& needs, std::size_t size) {
+  if (!heap.usable) {
+    return heap.reason;
+  }
+  std::string why = unfit(heap, all, size);
+  if (!why.empty()) {
+    for (const Need& need : needs) {
+      if (unfit(heap, need.constraints, size).empty()) {
+        continue;
+      }
+      why += " (";
+      why += need.device->info().name;
+      Constraints rest = need.constraints;
+      rest.max_segments = 0;
+      if (!need.note.empty() && unfit(heap, rest, size).empty()) { // the note is about scattered memory
+        why += ": ";
+        why += need.note;
+      }
+      why += ")";
+      break;
+    }
+  }
+  return why;
+}
+
+/// What one device has to say of one heap.
+struct Judgement {
+  bool refused = false;
+  Certainty certainty = Certainty::Suits;
+  std::string said;
+};
+
+Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
+  const Device& device = *need.device;
+  const DeviceInfo& info = device.info();
+  Verdicts& verdicts = device.consumer()->verdicts();
+  if (!info.imports && !info.busy) {
+    return {true, {}, fmt::format("{}: {}", info.name, info.reason)};
+  }
+  std::string said;
+  ImportVerdict verdict = ImportVerdict::Unknown;
+  if (const auto known = verdicts.of(heap.info().name); known) {
+    verdict = known->accepted ? ImportVerdict::Accepted : ImportVerdict::Refused;
+    said = known->said;
+  } else if (options.probe && device.consumer()->probe_size() != 0) {
+    verdict = probe_heap(device, heap, options.size, said);
+    if (verdict == ImportVerdict::Unknown || verdict == ImportVerdict::Busy) {
+      return {false, Certainty::Unknown, fmt::format("not proven with {}: {}", info.name, said)};
+    }
+  }
+  if (verdict == ImportVerdict::Refused) {
+    return {true, {}, fmt::format("{} refused a buffer of it ({})", info.name, said)};
+  }
+  if (verdict == ImportVerdict::Accepted) {
+    return {false, Certainty::Proven, {}};
+  }
+  if (info.busy) {
+    return {false, Certainty::Unknown, fmt::format("{}: {}", info.name, info.reason)};
+  }
+  if (!need.scatter_known && !heap.info().traits.contains(Trait::Contiguous)) {
+    return {false, Certainty::Unknown,
+            need.note.empty()
+                ? fmt::format("whether {} takes scattered memory is not known; probe it, or write a profile for it", info.name)
+                : fmt::format("whether {} takes scattered memory is not known: {}", info.name, need.note)};
+  }
+  Judgement suits;
+  if (translated(info) && !heap.info().traits.contains(Trait::Contiguous)) {
+    suits.said = need.note;
+  }
+  return suits;
+}
+
+/// Smaller is better. Contiguous memory is scarce: it comes last where nobody needs it.
+std::size_t place_of(const HeapInfo& heap, const Constraints& all, const Wishes& wishes, std::size_t size) {
+  std::size_t place = 0;
+  for (const std::string& wanted : wishes.order) {
+    const bool wildcard = is_wildcard(wanted);
+    if (wildcard ? heap.name.starts_with(std::string_view(wanted).substr(0, wanted.size() - 1)) : heap.name == wanted) {
+      return place;
+    }
+    ++place;
+  }
+  const bool contiguous = heap.traits.contains(Trait::Contiguous);
+  const bool wastes = size != 0 && heap.granularity > page_size() && heap.granularity > size;
+  constexpr std::string_view plain[] = {"dma-heap", "udmabuf", "memfd"};
+  constexpr std::string_view scarce[] = {"cma", "dma-heap", "carveout"};
+  const auto within = [&](const auto& backends) {
+    return static_cast<std::size_t>(std::find(std::begin(backends), std::end(backends), heap.backend) - std::begin(backends));
+  };
+  constexpr std::size_t group = 8; // larger than either list
+  place += contiguous ? within(scarce) : within(plain);
+  place += contiguous && all.max_segments != 1 ? group : 0;
+  return place + (wastes ? 2 * group : 0);
+}
+
+} // namespace
+
+Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Constraints& constraints,
+                       const std::vector<Device>& devices, const Wishes& wishes, const SelectOptions& options,
+                       std::error_code& ec) {
+  Selection selection;
+  selection.constraints = merge(constraints, {}, ec); // refuses what is malformed
+  std::vector<Need> needs;
+  needs.reserve(devices.size());
+  for (const Device& device : devices) {
+    if (ec) {
+      return {};
+    }
+    needs.push_back(need_of(device, wishes, options.probe, ec));
+    if (!ec) {
+      selection.constraints = merge(selection.constraints, needs.back().constraints, ec);
+    }
+  }
+  if (ec) {
+    return {};
+  }
+  selection.choices.reserve(heaps.size());
+  selection.refusals.reserve(heaps.size());
+  std::vector<std::tuple<Certainty, std::size_t, std::size_t>> ranks; // with the index of the choice
+  for (const auto& heap : heaps) {
+    const HeapInfo& info = heap->info();
+    std::string why = refusal(info, selection.constraints, needs, options.size);
+    Choice choice{heap, needs.empty() ? Certainty::Suits : Certainty::Proven, {}};
+    for (const Need& need : needs) {
+      if (!why.empty()) {
+        break;
+      }
+      Judgement judgement = judge(need, *heap, options);
+      if (judgement.refused) {
+        why = std::move(judgement.said);
+        break;
+      }
+      choice.certainty = std::max(choice.certainty, judgement.certainty);
+      if (!judgement.said.empty()) {
+        choice.note += (choice.note.empty() ? "" : "; ") + judgement.said;
+      }
+    }
+    if (!why.empty()) {
+      selection.refusals.push_back({info.name, std::move(why)});
+      continue;
+    }
+    if (const std::uint64_t below = selection.constraints.below;
+        below != 0 && info.max_address == 0 && highest_memory() > below) { // contiguous, or it was refused
+      choice.certainty = Certainty::Unknown;
+      choice.note += fmt::format("{}where its region lies is not known, and addresses below {:#x} are needed",
+                                 choice.note.empty() ? "" : "; ", below);
+    }
+    ranks.emplace_back(choice.certainty, place_of(info, selection.constraints, wishes, options.size), selection.choices.size());
+    selection.choices.push_back(std::move(choice));
+  }
+  std::sort(ranks.begin(), ranks.end());
+  std::vector<Choice> ranked;
+  ranked.reserve(ranks.size());
+  for (const auto& rank : ranks) {
+    ranked.push_back(std::move(selection.choices[std::get<2>(rank)]));
+  }
+  selection.choices = std::move(ranked);
+  return selection;
+}
+
+DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::error_code& ec) {
+  std::string attempts;
+  const auto note = [&](const std::string& name, std::string_view said) {
+    attempts += fmt::format("{}[{}: {}]", attempts.empty() ? "" : " ", name, said);
+  };
+  const auto everything = [&] {
+    std::string text = attempts.empty() ? std::string("no heap suits") : fmt::format("tried {}", attempts);
+    for (const auto& [heap, reason] : selection.refusals) {
+      text += fmt::format(" [{}: {}]", heap, reason);
+    }
+    return text;
+  };
+  std::error_code nearest = from_errno(EOPNOTSUPP);
+  for (const Choice& choice : selection.choices) {
+    const HeapInfo& info = choice.heap->info();
+    AllocRequest asked = request;
+    asked.alignment =
+        std::max<std::size_t>(request.alignment, selection.constraints.alignment > 1 ? selection.constraints.alignment : 0);
+    if (const std::uint64_t multiple = selection.constraints.size_alignment; multiple > 1 && request.size != 0) {
+      // A multiple for the device that the heap does not round any further.
+      const std::uint64_t granularity = std::max<std::uint64_t>({info.granularity, asked.alignment, 1});
+      const std::uint64_t both = granularity / std::gcd(granularity, multiple);
+      const std::size_t rounded = both > SIZE_MAX / multiple ? 0 : round_up(request.size, both * multiple);
+      if (rounded < request.size) {
+        fail(ec, ENOMEM, [&] { return fmt::format("no size up from {} is a multiple of {}", request.size, multiple); });
+        return {};
+      }
+      asked.size = rounded;
+    }
+    std::error_code attempt;
+    const Explanation inner;
+    DmaBuf buffer = choice.heap->allocate(asked, attempt);
+    if (!attempt) {
+      return buffer;
+    }
+    // A trait in request.require that it lacks is no more than a reason to go on.
+    const bool lacks = attempt.value() == EOPNOTSUPP;
+    note(info.name, inner.text().empty() ? attempt.message() : inner.text());
+    if (!lacks && telling(attempt) < 0) {
+      nearest = attempt;
+      break;
+    }
+    if (!lacks && telling(attempt) > telling(nearest)) {
+      nearest = attempt;
+    }
+  }
+  fail(ec, nearest.value(), everything);
+  return {};
+}
+
+} // namespace sa::inline v0::detail

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/// @file regions.hpp
+/// Which physical ranges may be carveouts: from configuration and the device tree, never guessed.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sa/carveout.hpp>
+
+namespace sa::inline v0::detail {
+
+/// A region that was named, or found, and why it is not to be used; empty when it is.
+struct ListedRegion {
+  CarveoutRegion region;
+  std::string reason;
+};
+
+/// Reads the form of SA_CARVEOUT: entries "NAME=SIZE@BASE[,device-memory]" or "NAME[,device-memory]" (a device-tree node
+/// of that name), separated by ';'. SIZE and BASE as parse_bytes() reads them. A malformed entry is listed
+/// with the reason. Regions of @p tree that no entry names are listed as not to be used, and so are overlapping ones.
+/// What an entry names hides the region of @p configured of that name; one of those with size 0 is a device-tree node.
+[[nodiscard]] std::vector<ListedRegion> list_regions(std::string_view variable, const std::vector<CarveoutRegion>& configured,
+                                                     const std::vector<CarveoutRegion>& tree);
+
+/// The no-map regions below @p reserved_memory, /sys/firmware/devicetree/base/reserved-memory
+/// (Documentation/devicetree/bindings/reserved-memory).
+[[nodiscard]] std::vector<CarveoutRegion> device_tree_regions(const std::filesystem::path& reserved_memory);
+
+/// Why @p region must not be touched, by what /proc/iomem (@p iomem) says is there; empty when it may.
+[[nodiscard]] std::string conflict(const CarveoutRegion& region, std::string_view iomem);
+
+} // namespace sa::inline v0::detail

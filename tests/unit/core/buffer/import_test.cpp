@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "support/counters.hpp"
+#include "support/process.hpp"
+#include "unit/test_heap.hpp"
+
+namespace {
+
+sa::UniqueFd memfd(std::size_t size, unsigned flags = MFD_ALLOW_SEALING) {
+  sa::UniqueFd fd{::memfd_create("import", MFD_CLOEXEC | flags)};
+  REQUIRE(::ftruncate(fd.get(), static_cast<off_t>(size)) == 0);
+  return fd;
+}
+
+std::error_code refusal(sa::UniqueFd fd) {
+  std::error_code ec;
+  CHECK_FALSE(sa::DmaBuf::import(std::move(fd), ec));
+  return ec;
+}
+
+} // namespace
+
+TEST_CASE("a memfd that cannot shrink is imported with its size") {
+  sa::UniqueFd fd = memfd(12288);
+  REQUIRE(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  const sa::DmaBuf buffer = sa::DmaBuf::import(std::move(fd));
+  CHECK(buffer.size() == 12288);
+  CHECK(buffer.heap() == "import");
+  CHECK(buffer.name().empty());
+  CHECK(buffer.traits() == sa::Traits{sa::Trait::Cached});
+  buffer.access(sa::Access::Write).bytes()[12287] = std::byte{1};
+}
+
+TEST_CASE("a memfd that can still be sealed is, and then cannot be shrunk by its maker") {
+  sa::UniqueFd fd = memfd(8192);
+  const sa::UniqueFd maker{::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)};
+  const sa::DmaBuf buffer = sa::DmaBuf::import(std::move(fd));
+  CHECK(::ftruncate(maker.get(), 0) == -1);
+  CHECK(errno == EPERM);
+  CHECK(buffer.map().bytes()[8191] == std::byte{0});
+}
+
+TEST_CASE("what a peer could truncate, or is no memory, is refused and closed") {
+  const int before = support::open_descriptors();
+  CHECK(refusal(memfd(4096, 0)) == std::errc::invalid_argument); // sealed against sealing
+  char path[] = "/dev/shm/sa-unit-XXXXXX";
+  sa::UniqueFd plain{::mkostemp(path, O_CLOEXEC)}; // tmpfs answers F_GET_SEALS too
+  REQUIRE(plain);
+  ::unlink(path);
+  REQUIRE(::ftruncate(plain.get(), 4096) == 0);
+  CHECK(refusal(std::move(plain)) == std::errc::invalid_argument);
+  CHECK(refusal(memfd(0)) == std::errc::invalid_argument);
+  CHECK(refusal(sa::UniqueFd{::open("/dev/null", O_RDWR | O_CLOEXEC)}) == std::errc::invalid_argument);
+  CHECK(refusal(sa::UniqueFd{::open("/", O_RDONLY | O_CLOEXEC)}) == std::errc::invalid_argument);
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  CHECK(refusal(sa::UniqueFd{ends[0]}) == std::errc::invalid_argument);
+  ::close(ends[1]);
+  CHECK(refusal(sa::UniqueFd{}) == std::errc::bad_file_descriptor);
+  CHECK(support::open_descriptors() == before);
+  try {
+    sa::DmaBuf::import(memfd(4096, 0));
+    FAIL("not refused");
+  } catch (const sa::Error& error) {
+    CHECK(std::string(error.what()).find("F_SEAL_SHRINK") != std::string::npos);
+  }
+}
+
+TEST_CASE("a read-only descriptor refuses writing with EACCES, and its mapping faults") {
+  const sa::DmaBuf owner = unit::real_buffer(4096);
+  owner.map().bytes()[0] = std::byte{7};
+  const std::string path = "/proc/self/fd/" + std::to_string(owner.fd());
+  const sa::DmaBuf buffer = sa::DmaBuf::import(sa::UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)});
+  std::error_code ec;
+  CHECK(buffer.access(sa::Access::Write, ec).bytes().empty());
+  CHECK(ec == std::errc::permission_denied);
+  CHECK(buffer.map(sa::Access::ReadWrite, ec).bytes().empty());
+  CHECK(ec == std::errc::permission_denied);
+  buffer.begin_cpu_access(sa::Access::Write, ec);
+  CHECK(ec == std::errc::permission_denied);
+  CHECK(buffer.map(sa::Access::Read).bytes()[0] == std::byte{7});
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  CHECK(support::in_child([&] {
+          buffer.map(sa::Access::Read).bytes()[0] = std::byte{8};
+          return support::passed;
+        }) == 128 + SIGSEGV);
+#endif
+}
+
+TEST_CASE("a memfd sealed against writing is imported for reading") {
+  sa::UniqueFd fd = memfd(4096);
+  REQUIRE(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE) == 0);
+  const sa::DmaBuf buffer = sa::DmaBuf::import(std::move(fd));
+  std::error_code ec;
+  CHECK(buffer.access(sa::Access::Write, ec).bytes().empty());
+  CHECK(ec == std::errc::permission_denied);
+  CHECK(buffer.access(sa::Access::Read).bytes().size() == 4096);
+}
+
+TEST_CASE("a peer can neither shrink nor grow nor freeze a buffer of memfd:4k") {
+  const sa::DmaBuf buffer = unit::real_buffer(8192);
+  CHECK(::ftruncate(buffer.fd(), 4096) == -1);
+  CHECK(::ftruncate(buffer.fd(), 1 << 20) == -1);
+  CHECK(::fcntl(buffer.fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == -1);
+  CHECK(buffer.map().bytes().size() == 8192);
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+/// Messages, right ones and wrong ones. The layout is written down here once more, by hand: it must not drift.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support/counters.hpp"
+#include "support/process.hpp"
+#include "unit/test_heap.hpp"
+
+namespace {
+
+using support::SocketPair;
+using Message = std::vector<unsigned char>;
+
+/// Little-endian: magic "SABF", version 1, kind 0, size, offset, heap[96], name[32].
+Message message(std::uint64_t size, const std::string& heap = "memfd:4k", const std::string& name = "x",
+                std::uint64_t offset = 0) {
+  Message bytes(152, 0);
+  std::memcpy(bytes.data(), "SABF", 4);
+  bytes[4] = 1;
+  for (unsigned i = 0; i < 8; ++i) {
+    bytes[8 + i] = static_cast<unsigned char>(size >> (8 * i));
+    bytes[16 + i] = static_cast<unsigned char>(offset >> (8 * i));
+  }
+  std::memcpy(&bytes[24], heap.data(), heap.size());
+  std::memcpy(&bytes[120], name.data(), name.size());
+  return bytes;
+}
+
+void post(int socket, const Message& bytes, const std::vector<int>& fds) {
+  alignas(cmsghdr) std::array<unsigned char, 512> control{};
+  iovec part{const_cast<unsigned char*>(bytes.data()), bytes.size()};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (!fds.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
+  }
+  REQUIRE(::sendmsg(socket, &header, 0) == static_cast<ssize_t>(bytes.size()));
+}
+
+std::error_code refusal(int socket) {
+  std::error_code ec;
+  CHECK_FALSE(sa::receive(socket, ec));
+  return ec;
+}
+
+} // namespace
+
+TEST_CASE("the message is what is written down, over either kind of socket") {
+  for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
+    const SocketPair pair(type);
+    const sa::DmaBuf buffer = unit::real_buffer(8192, "frame 7");
+    sa::send(pair.a, buffer);
+    Message bytes(512);
+    const ssize_t got = ::recv(pair.b, bytes.data(), bytes.size(), 0);
+    REQUIRE(got == 152);
+    bytes.resize(152);
+    CHECK(bytes == message(8192, "memfd:4k", "frame 7"));
+    post(pair.a, bytes, {buffer.fd()});
+    const sa::DmaBuf received = sa::receive(pair.b);
+    CHECK(received.size() == 8192);
+    CHECK(received.heap() == "memfd:4k");
+    CHECK(received.name() == "frame 7");
+    CHECK((::fcntl(received.fd(), F_GETFD) & FD_CLOEXEC) != 0);
+  }
+}
+
+TEST_CASE("several buffers in a row arrive in order, also on a stream") {
+  const SocketPair pair(SOCK_STREAM);
+  for (unsigned i = 1; i <= 5; ++i) {
+    sa::send(pair.a, unit::real_buffer(4096 * i, std::to_string(i)));
+  }
+  for (unsigned i = 1; i <= 5; ++i) {
+    const sa::DmaBuf received = sa::receive(pair.b);
+    CHECK(received.size() == 4096 * i);
+    CHECK(received.name() == std::to_string(i));
+  }
+}
+
+TEST_CASE("traits that a heap's name suggests are not believed") {
+  const SocketPair pair(SOCK_SEQPACKET);
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  for (const char* claimed : {"dma-heap:reserved", "carveout:x", "cma:cma0", "system"}) {
+    post(pair.a, message(4096, claimed), {buffer.fd()});
+    const sa::DmaBuf received = sa::receive(pair.b);
+    CHECK(received.heap() == claimed);
+    CHECK(received.traits() == sa::Traits{sa::Trait::Cached});
+    CHECK_FALSE(received.phys_addr());
+  }
+}
+
+TEST_CASE("wrong messages are refused, and no descriptor leaks when they are") {
+  for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
+    CAPTURE(type);
+    const sa::DmaBuf buffer = unit::real_buffer(8192);
+    const int fd = buffer.fd();
+    const int before = support::open_descriptors();
+    const auto refused = [&](const Message& bytes, const std::vector<int>& fds, std::errc code) {
+      const SocketPair pair(type);
+      post(pair.a, bytes, fds);
+      CHECK(refusal(pair.b) == code);
+    };
+    Message bytes = message(8192);
+    bytes[0] = 'X';
+    refused(bytes, {fd}, std::errc::bad_message);
+    bytes = message(8192);
+    bytes[4] = 2; // a later version
+    refused(bytes, {fd}, std::errc::protocol_not_supported);
+    bytes = message(8192);
+    bytes[6] = 2; // no such kind
+    refused(bytes, {fd}, std::errc::bad_message);
+    refused(message(0), {fd}, std::errc::bad_message);
+    refused(message(4096), {fd}, std::errc::bad_message);
+    refused(message(8193), {fd}, std::errc::bad_message);
+    refused(message(UINT64_MAX), {fd}, std::errc::bad_message);
+    refused(message(8192, "memfd:4k", "x", 4096), {fd}, std::errc::bad_message);
+    refused(message(8192, "../../etc"), {fd}, std::errc::bad_message);
+    refused(message(8192, ""), {fd}, std::errc::bad_message);
+    refused(message(8192, std::string(96, 'h')), {fd}, std::errc::bad_message);
+    refused(message(8192, "memfd:4k", std::string(32, 'n')), {fd}, std::errc::bad_message);
+    refused(message(8192, "memfd:4k", "a\nb"), {fd}, std::errc::bad_message);
+    refused(message(8192), {}, std::errc::bad_message);
+    refused(message(8192), {fd, fd}, std::errc::bad_message);
+    refused(message(8192), {fd, fd, fd, fd, fd, fd, fd, fd}, std::errc::bad_message);
+    const SocketPair other(SOCK_STREAM);
+    refused(message(8192), {other.a}, std::errc::invalid_argument); // a socket is no memory
+    bytes = message(8192);
+    bytes[6] = 1; // a handle of a heap that has none, and of one that is not there
+    refused(bytes, {fd}, std::errc::operation_not_supported);
+    bytes = message(8192, "carveout:absent");
+    bytes[6] = 1;
+    refused(bytes, {fd}, std::errc::no_such_file_or_directory);
+    CHECK(support::open_descriptors() == before + 2);
+  }
+}
+
+TEST_CASE("a packet too short or too long is refused") {
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const int before = support::open_descriptors();
+  {
+    const SocketPair pair(SOCK_SEQPACKET);
+    Message bytes = message(4096);
+    bytes.push_back(0);
+    post(pair.a, bytes, {buffer.fd()});
+    CHECK(refusal(pair.b) == std::errc::bad_message);
+    bytes.resize(100);
+    post(pair.a, bytes, {buffer.fd()});
+    CHECK(refusal(pair.b) == std::errc::bad_message);
+    sa::send(pair.a, buffer); // the connection still works
+    CHECK(sa::receive(pair.b).size() == 4096);
+  }
+  CHECK(support::open_descriptors() == before);
+}
+
+TEST_CASE("a stream in pieces is put together, and refused when it ends early") {
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const Message bytes = message(4096);
+  const int before = support::open_descriptors();
+  {
+    const SocketPair pair(SOCK_STREAM);
+    post(pair.a, Message(bytes.begin(), bytes.begin() + 50), {buffer.fd()});
+    std::thread later([&] { post(pair.a, Message(bytes.begin() + 50, bytes.end()), {}); });
+    CHECK(sa::receive(pair.b).size() == 4096);
+    later.join();
+    post(pair.a, Message(bytes.begin(), bytes.begin() + 50), {buffer.fd()});
+    ::shutdown(pair.a, SHUT_WR);
+    CHECK(refusal(pair.b) == std::errc::bad_message);
+    CHECK(refusal(pair.b) == std::errc::connection_reset);
+  }
+  CHECK(support::open_descriptors() == before);
+}
+
+TEST_CASE("without a peer or a message the answer is plain, and non-blocking sockets do not block") {
+  std::error_code ec;
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
+    CAPTURE(type);
+    const SocketPair pair(type | SOCK_NONBLOCK);
+    CHECK(refusal(pair.b) == std::errc::resource_unavailable_try_again);
+    int sent = 0;
+    for (; sent < 100000; ++sent) {
+      sa::send(pair.a, buffer, ec);
+      if (ec) {
+        break;
+      }
+    }
+    CHECK(ec == std::errc::resource_unavailable_try_again);
+    for (int i = 0; i < sent; ++i) { // whole ones, as many as were sent
+      CHECK(sa::receive(pair.b).size() == 4096);
+    }
+    CHECK(refusal(pair.b) == std::errc::resource_unavailable_try_again);
+    ::shutdown(pair.b, SHUT_RDWR);
+    sa::send(pair.a, buffer, ec); // no SIGPIPE
+    CHECK(ec == std::errc::broken_pipe);
+    CHECK(refusal(pair.a) == std::errc::connection_reset);
+  }
+  CHECK(refusal(-1) == std::errc::bad_file_descriptor);
+  const sa::UniqueFd file{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+  CHECK(refusal(file.get()) == std::errc::not_a_socket);
+  CHECK_THROWS_AS(sa::send(file.get(), buffer), sa::Error);
+  CHECK_THROWS_AS(sa::receive(file.get()), sa::Error);
+}
+
+TEST_CASE("a receiver at its limit of descriptors says so and loses nothing") {
+  const SocketPair pair(SOCK_SEQPACKET);
+  sa::send(pair.a, unit::real_buffer(4096));
+  CHECK(support::in_child([&] {
+          const int before = support::open_descriptors();
+          rlimit limit{};
+          ::getrlimit(RLIMIT_NOFILE, &limit);
+          const int lowest = ::dup(pair.b); // the number that the next descriptor would get
+          ::close(lowest);
+          const rlimit tight{static_cast<rlim_t>(lowest), limit.rlim_max};
+          ::setrlimit(RLIMIT_NOFILE, &tight);
+          std::error_code ec;
+          const bool refused = !sa::receive(pair.b, ec) && ec == std::errc::bad_message;
+          ::setrlimit(RLIMIT_NOFILE, &limit);
+          return refused && support::open_descriptors() == before ? support::passed : 2;
+        }) == support::passed);
+}
+
+TEST_CASE("credentials on the socket are not taken for descriptors") {
+  const SocketPair pair(SOCK_SEQPACKET);
+  const int on = 1;
+  REQUIRE(::setsockopt(pair.b, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
+  sa::send(pair.a, unit::real_buffer(4096));
+  CHECK(sa::receive(pair.b).size() == 4096);
+}
+
+TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
+  const SocketPair pair(SOCK_SEQPACKET);
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  CHECK(support::in_child([&] {
+          if (!support::inject({"fcntl(F_GETFL)", SYS_fcntl, EBADF, 1, ~0U, F_GETFL})) {
+            return support::failed;
+          }
+          sa::send(pair.a, buffer);
+          const sa::DmaBuf received = sa::receive(pair.b);
+          std::error_code ec;
+          (void)received.map(sa::Access::Write, ec);
+          return received.size() == 4096 && ec == std::errc::permission_denied ? support::passed : 2;
+        }) == support::passed);
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+/// One pool and many threads.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/base/thread_slot.hpp"
+#include "support/counters.hpp"
+#include "unit/test_heap.hpp"
+
+namespace {
+
+/// Each word of the memory is its owner's while he has the buffer.
+bool exclusive(const sa::DmaBuf& buffer, std::uint64_t owner) {
+  auto* words = reinterpret_cast<std::uint64_t*>(buffer.map().bytes().data());
+  words[0] = owner;
+  words[511] = ~owner;
+  std::this_thread::yield();
+  return words[0] == owner && words[511] == ~owner;
+}
+
+} // namespace
+
+TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_bytes = 24 * 4096});
+  constexpr int thread_count = 6;
+  constexpr std::uint64_t rounds = 3000;
+  std::atomic<int> wrong{0};
+  std::atomic<std::uint64_t> most_kept{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t id = 1; id <= thread_count; ++id) {
+    threads.emplace_back([&, id] {
+      std::vector<sa::DmaBuf> held;
+      for (std::uint64_t round = 0; round < rounds; ++round) {
+        held.push_back(pool.allocate({.size = 4096}));
+        wrong += exclusive(held.back(), id << 32 | round) ? 0 : 1;
+        if (held.size() > id) {
+          held.clear();
+        }
+        if (round % 500 == 499 && id == 1) {
+          pool.trim();
+        }
+        most_kept = std::max(most_kept.load(), pool.statistics().free_bytes);
+      }
+    });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  CHECK(wrong == 0);
+  const sa::PoolStatistics now = pool.statistics();
+  CHECK(now.hits + now.misses == thread_count * rounds);
+  CHECK(now.live == 0);
+  CHECK(now.free_bytes == now.free_buffers * 4096);
+  CHECK(now.free_bytes <= 24 * 4096);
+  CHECK(now.freed_shared == 0);
+  const int descriptors = support::open_descriptors();
+  pool.trim();
+  CHECK(support::open_descriptors() == descriptors - static_cast<int>(now.free_buffers));
+}
+
+TEST_CASE("what one thread acquires and another releases comes round: upstream is asked for what is in flight, once") {
+  const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
+  sa::Pool pool(upstream);
+  std::mutex lock;
+  std::condition_variable changed;
+  std::deque<sa::DmaBuf> queue;
+  constexpr std::size_t in_flight = 16;
+  constexpr int rounds = 5000;
+  std::atomic<int> wrong{0};
+  std::thread reader([&] {
+    for (int round = 0; round < rounds; ++round) {
+      sa::DmaBuf buffer;
+      {
+        std::unique_lock guard(lock);
+        changed.wait(guard, [&] { return !queue.empty(); });
+        buffer = std::move(queue.front());
+        queue.pop_front();
+      }
+      changed.notify_all();
+      wrong += *reinterpret_cast<int*>(buffer.map().bytes().data()) == round ? 0 : 1;
+    }
+  });
+  for (int round = 0; round < rounds; ++round) {
+    sa::DmaBuf buffer = pool.allocate({.size = 4096});
+    *reinterpret_cast<int*>(buffer.map().bytes().data()) = round;
+    std::unique_lock guard(lock);
+    changed.wait(guard, [&] { return queue.size() < in_flight; });
+    queue.push_back(std::move(buffer));
+    guard.unlock();
+    changed.notify_all();
+  }
+  reader.join();
+  CHECK(wrong == 0);
+  CHECK(upstream->asked <= static_cast<int>(in_flight) + 3); // the queue, and one in each thread's hands
+  CHECK(pool.statistics().free_buffers == static_cast<std::uint64_t>(upstream->asked));
+}
+
+TEST_CASE("a pool may end while other threads still let go of its buffers") {
+  const auto before = support::count();
+  for (int round = 0; round < 100; ++round) {
+    auto pool = std::make_unique<sa::Pool>(sa::Registry::system().find("memfd:4k"));
+    std::vector<std::thread> threads;
+    std::atomic<int> ready{0};
+    for (int id = 0; id < 3; ++id) {
+      std::vector<sa::DmaBuf> held;
+      for (int i = 0; i < 5; ++i) {
+        held.push_back(pool->allocate({.size = 4096}));
+      }
+      threads.emplace_back([&ready, held = std::move(held)]() mutable {
+        ++ready;
+        while (ready < 4) {
+        }
+        held.clear();
+      });
+    }
+    while (ready < 3) {
+    }
+    ++ready;
+    pool.reset();
+    for (auto& thread : threads) {
+      thread.join();
+    }
+  }
+  CHECK(support::open_descriptors() == before.descriptors);
+}
+
+TEST_CASE("what a living thread keeps at hand is found by one that lacks it, before upstream is asked") {
+  const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
+  sa::Pool pool(upstream);
+  constexpr int count = 10;
+  for (const int rounds : {1, 1000}) { // before its shelf is the thread's without a lock, and after
+    std::atomic<bool> kept{false};
+    std::atomic<bool> found{false};
+    std::thread keeper([&] {
+      std::vector<sa::DmaBuf> held;
+      for (int round = 0; round < rounds; ++round) {
+        for (int i = 0; i < count; ++i) {
+          held.push_back(pool.allocate({.size = 4096}));
+        }
+        held.clear();
+      }
+      kept = true;
+      while (!found) {
+        std::this_thread::yield();
+      }
+    });
+    while (!kept) {
+      std::this_thread::yield();
+    }
+    std::vector<sa::DmaBuf> held;
+    for (int i = 0; i < count; ++i) {
+      held.push_back(pool.allocate({.size = 4096}));
+    }
+    found = true;
+    keeper.join();
+    CHECK(upstream->asked == count);
+  }
+}
+
+TEST_CASE("more threads than shelves share them") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"));
+  constexpr int rounds = 200;
+  const auto thread_count = static_cast<int>(2 * sa::detail::slot_count());
+  std::atomic<int> wrong{0};
+  std::atomic<int> running{thread_count};
+  std::vector<std::thread> threads;
+  for (int id = 1; id <= thread_count; ++id) {
+    threads.emplace_back([&, id] {
+      for (int round = 0; round < rounds; ++round) {
+        const sa::DmaBuf one = pool.allocate({.size = 4096});
+        wrong += exclusive(one, static_cast<std::uint64_t>(id) << 32 | static_cast<unsigned>(round)) ? 0 : 1;
+      }
+      --running;
+      while (running != 0) { // each keeps its slot until all were there
+        std::this_thread::yield();
+      }
+    });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  CHECK(wrong == 0);
+  CHECK(pool.statistics().misses <= static_cast<std::uint64_t>(2 * thread_count)); // one each; now and then two pass each other
+  CHECK(pool.statistics().free_buffers == pool.statistics().misses);
+}
+
+TEST_CASE("a pool is trimmed while a thread acquires and releases as fast as it can") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_age = std::chrono::milliseconds::max()});
+  const auto before = support::count();
+  constexpr int trims = 3000;
+  std::atomic<bool> done{false};
+  int wrong = 0;
+  std::uint64_t rounds = 0;
+  std::thread owner([&] {
+    for (; !done.load(std::memory_order_relaxed); ++rounds) {
+      const sa::DmaBuf one = pool.allocate({.size = 4096});
+      const sa::DmaBuf other = pool.allocate({.size = 4096});
+      wrong += one.map().bytes().data() != other.map().bytes().data() ? 0 : 1;
+    }
+  });
+  for (int i = 0; i < trims; ++i) {
+    for (const std::uint64_t hits = pool.statistics().hits; pool.statistics().hits < hits + 600;) { // its shelf is its own again
+      std::this_thread::yield();
+    }
+    pool.trim();
+  }
+  done = true;
+  owner.join();
+  pool.trim();
+  CHECK(wrong == 0);
+  const sa::PoolStatistics now = pool.statistics();
+  CHECK(now.hits + now.misses == 2 * rounds);
+  CHECK(now.live == 0);
+  CHECK(now.free_buffers == 0);
+  CHECK(now.free_bytes == 0);
+  CHECK(support::open_descriptors() == before.descriptors);
+}
