@@ -36,8 +36,7 @@
 #include <sa/types.hpp>
 #include <sa/unique_fd.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 struct Candidate;
@@ -289,5 +288,4 @@ private:
   std::atomic<std::uint64_t> count_{0};
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

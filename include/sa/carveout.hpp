@@ -13,8 +13,7 @@
 #include <sa/export.hpp>
 #include <sa/heap.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// A physical range that Linux does not use.
 struct CarveoutRegion {
@@ -35,5 +34,4 @@ struct CarveoutRegion {
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API std::shared_ptr<Heap> make_carveout(const CarveoutRegion& region);
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

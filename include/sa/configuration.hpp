@@ -34,8 +34,7 @@
 #include <sa/export.hpp>
 #include <sa/pool.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// What a device needs of memory.
 struct DeviceProfile {
@@ -96,5 +95,4 @@ struct LoadedConfiguration {
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source,
                                                        std::error_code& ec) noexcept;
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

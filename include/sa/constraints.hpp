@@ -30,8 +30,7 @@
 
 #include <sa/export.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// A set of demands on memory; the default demands nothing. A value: copy it, compare it, change its members.
 struct Constraints {
@@ -69,5 +68,4 @@ struct Constraints {
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API std::string to_string(const Constraints& constraints);
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

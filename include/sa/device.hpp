@@ -19,8 +19,7 @@
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 class Consumer;
@@ -112,5 +111,4 @@ private:
   std::shared_ptr<const detail::Consumer> consumer_;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

@@ -24,8 +24,7 @@
 #include <sa/types.hpp>
 #include <sa/unique_fd.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 
@@ -222,5 +221,4 @@ private:
   detail::BufferRef buffer_;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

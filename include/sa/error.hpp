@@ -9,8 +9,7 @@
 
 #include <sa/export.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// What a failing call throws.
 ///
@@ -43,5 +42,4 @@ private:
   std::shared_ptr<const Text> text_; // shared, so that copying an exception cannot throw
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

@@ -26,8 +26,7 @@
 #include <sa/types.hpp>
 #include <sa/unique_fd.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 class Attachments;
@@ -190,5 +189,4 @@ protected:
   static void explain(std::string_view sentence) noexcept;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

@@ -13,8 +13,7 @@
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 class Registry;
 
@@ -40,5 +39,4 @@ SA_API DmaBuf receive(int socket, std::error_code& ec) noexcept;
 SA_API DmaBuf receive(int socket, const Registry& registry);
 SA_API DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexcept;
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

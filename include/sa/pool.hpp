@@ -18,8 +18,7 @@
 #include <sa/export.hpp>
 #include <sa/heap.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 class Rack;
@@ -130,5 +129,4 @@ private:
   std::shared_ptr<detail::Shelves> shelves_;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

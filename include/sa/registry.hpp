@@ -26,8 +26,7 @@
 #include <sa/selection.hpp>
 #include <sa/types.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// A name for heaps, tried in order.
 struct Alias {
@@ -119,5 +118,4 @@ private:
   std::unique_ptr<State> state_;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

@@ -11,8 +11,7 @@
 #include <sa/constraints.hpp>
 #include <sa/heap.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// How much is known of a choice.
 enum class Certainty {
@@ -47,5 +46,4 @@ struct SelectOptions {
   bool probe = false;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

@@ -11,8 +11,7 @@
 
 #include <sa/export.hpp>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// How the CPU touches memory.
 enum class Access : unsigned { Read = 1, Write = 2, ReadWrite = 3 };
@@ -104,5 +103,4 @@ struct HeapInfo {
   friend bool operator==(const HeapInfo&, const HeapInfo&) = default;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

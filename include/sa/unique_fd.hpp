@@ -7,8 +7,7 @@
 
 #include <unistd.h>
 
-namespace sa {
-inline namespace v0 {
+namespace sa { inline namespace v0 {
 
 /// Owns one file descriptor and closes it at the end. Moved-from and default objects hold -1.
 ///
@@ -51,5 +50,4 @@ private:
   int fd_ = -1;
 };
 
-} // namespace v0
-} // namespace sa
+}} // namespace sa::v0

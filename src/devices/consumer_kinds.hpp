@@ -8,9 +8,9 @@
 
 #include "core/device/consumer.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 std::shared_ptr<const Consumer> open_drm_device(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, std::error_code& ec);
 std::shared_ptr<const Consumer> open_v4l2_device(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

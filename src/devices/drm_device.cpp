@@ -18,7 +18,7 @@
 #include "core/device/scattered.hpp"
 #include "devices/consumer_kinds.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr std::uint32_t pixel = 4; // bytes, of DRM_FORMAT_XRGB8888
@@ -178,4 +178,4 @@ std::shared_ptr<const Consumer> open_drm_device(DeviceInfo info, std::shared_ptr
   return std::make_shared<DrmDevice>(std::move(info), std::move(verdicts), extent);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -18,7 +18,7 @@
 #include "core/device/consumer.hpp"
 #include "devices/consumer_kinds.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 int request(int fd, unsigned long code, void* argument) noexcept {
@@ -250,4 +250,4 @@ std::shared_ptr<const Consumer> open_v4l2_device(DeviceInfo info, std::shared_pt
   return std::make_shared<V4l2Device>(std::move(info), std::move(verdicts), std::move(queues));
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -16,7 +16,7 @@
 #include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr const char* folder = "/dev/dri";
@@ -131,4 +131,4 @@ std::vector<std::shared_ptr<Heap>> discover_drm(const Configuration&) {
   return heaps;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

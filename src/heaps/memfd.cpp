@@ -18,7 +18,7 @@
 #define MFD_HUGE_2MB (21U << 26) // linux/memfd.h
 #endif
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20; // bytes
@@ -189,4 +189,4 @@ std::vector<std::shared_ptr<Heap>> discover_memfd(const Configuration&) {
   return {std::make_shared<MemfdHeap>(), std::make_shared<HugeMemfdHeap>()};
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -19,7 +19,7 @@
 #include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr const char* device_class = "/sys/class/simple_allocator";
@@ -130,4 +130,4 @@ std::vector<std::shared_ptr<Heap>> discover_simple_allocator(const Configuration
   return heaps;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -2,7 +2,7 @@
 /// The aliases that every registry starts with.
 #include "core/heap/backend.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 const std::vector<StandardAlias>& standard_aliases() {
   static const std::vector<StandardAlias> aliases{
@@ -15,4 +15,4 @@ const std::vector<StandardAlias>& standard_aliases() {
   return aliases;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -17,7 +17,7 @@
 #include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// The memfd behind a buffer is named so: lists of memory can tell that it is not memory of its own.
@@ -113,4 +113,4 @@ std::vector<std::shared_ptr<Heap>> discover_udmabuf(const Configuration&) {
   return {std::make_shared<UdmabufHeap>()};
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -7,7 +7,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/heap_name.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 HeapInfo info_of(const std::shared_ptr<Heap>& upstream, std::string name) {
@@ -41,4 +41,4 @@ DmaBuf Adaptor::do_accept(UniqueFd handle, std::uint64_t offset, std::size_t siz
   return upstream_->accept(std::move(handle), offset, size, name, ec);
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -9,7 +9,7 @@
 
 #include "core/base/failure.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 void check(const HeapInfo& info, const FailingOptions& options) {
@@ -60,4 +60,4 @@ DmaBuf Failing::do_allocate(const AllocRequest& request, std::error_code& ec) {
   return upstream().allocate(request, ec);
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -10,7 +10,7 @@
 #include "core/base/failure.hpp"
 #include "core/heap/candidates.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 std::shared_ptr<Heap> first_of(const std::vector<std::shared_ptr<Heap>>& upstreams) {
@@ -66,4 +66,4 @@ DmaBuf Fallback::do_accept(UniqueFd handle, std::uint64_t offset, std::size_t si
   return {};
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -10,7 +10,7 @@
 
 #include "core/base/system_facts.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace detail {
 
 /// What a limit has left. Outlives the limit as long as something is charged to it.
@@ -154,4 +154,4 @@ DmaBuf Limit::do_allocate(const AllocRequest& request, std::error_code& ec) {
   return buffer;
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

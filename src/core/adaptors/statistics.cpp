@@ -5,7 +5,7 @@
 #include <atomic>
 #include <utility>
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace detail {
 
 /// What a Statistics counted. Outlives it as long as one of its buffers.
@@ -99,4 +99,4 @@ DmaBuf Statistics::do_allocate(const AllocRequest& request, std::error_code& ec)
   return buffer;
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -23,7 +23,7 @@
 #include "core/base/log.hpp"
 #include "core/base/system_facts.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 constexpr unsigned deepest_stack = 64;
@@ -334,4 +334,4 @@ DmaBuf Trace::do_allocate(const AllocRequest& request, std::error_code& ec) {
   return buffer;
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -4,7 +4,7 @@
 #include "core/base/process_barrier.hpp"
 #include "core/base/spin_lock.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 void Bias::revoke() noexcept {
   calm_ = 0;
@@ -22,4 +22,4 @@ void Bias::note_owner() noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -8,7 +8,7 @@
 
 #include <atomic>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Beside a SpinLock, "the lock" below. Who the owner is, is for others to say: one thread at a time, and what the one before
 /// it did has happened before what it does.
@@ -41,4 +41,4 @@ private:
   unsigned short calm_ = 0;     ///< so often the owner took the lock since the last revoke(); needs the lock
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

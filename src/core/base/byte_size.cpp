@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr std::string_view units = "KMGTPE"; // each 2^10 times the one before
@@ -44,4 +44,4 @@ std::string exact_bytes(std::uint64_t bytes) {
   return unit == 0 ? fmt::format("{}", bytes) : fmt::format("{}{}", bytes >> (10 * unit), units[unit - 1]);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// What parse_bytes() read.
 struct ParsedBytes {
@@ -25,4 +25,4 @@ struct ParsedBytes {
 /// What parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
 [[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

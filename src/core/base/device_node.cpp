@@ -12,7 +12,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// What lets a user in: the node's group where it is one that could, else the udev rule.
@@ -68,4 +68,4 @@ int DeviceNode::open(std::error_code& ec) {
   return fd; // another thread was first
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 
 #include <sa/unique_fd.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Why @p node cannot be opened for @p mode (R_OK, W_OK of access(2)), and the mend; empty when it can. Does not open
 /// it. @p absent is the mend for a node that does not exist.
@@ -40,4 +40,4 @@ private:
   std::atomic<int> fd_{-1};
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

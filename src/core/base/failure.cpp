@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 struct Error::Text {
   std::string heap;
@@ -91,4 +91,4 @@ std::string advice(int error) {
 }
 
 } // namespace detail
-} // namespace sa::inline v0
+}} // namespace sa::v0

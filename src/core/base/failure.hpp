@@ -14,7 +14,7 @@
 
 #include <sa/error.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class Explanation;
 /// The innermost of this thread. initial-exec: an addition instead of a call, and every throwing function pays it.
@@ -107,4 +107,4 @@ auto or_code(std::error_code& ec, Body&& body) noexcept -> decltype(body()) {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

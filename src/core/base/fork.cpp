@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 std::atomic<unsigned> generation{0};
@@ -20,4 +20,4 @@ unsigned fork_generation() noexcept {
   return generation.load(std::memory_order_relaxed);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

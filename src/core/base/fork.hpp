@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Another number in each forked child than in its parent (pthread_atfork(3)).
 [[nodiscard]] unsigned fork_generation() noexcept;
@@ -17,4 +17,4 @@ inline std::atomic<unsigned> fork_epoch{0};
 /// What fork_epoch was when this process began as a forked child: older buffers are its parent's.
 inline std::atomic<unsigned> first_epoch{0};
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -3,7 +3,7 @@
 
 #include <array>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 namespace {
 
@@ -42,4 +42,4 @@ bool is_wildcard(std::string_view name) noexcept {
   return name.size() > 2 && name.ends_with(":*") && is_word(name.substr(0, name.size() - 2));
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

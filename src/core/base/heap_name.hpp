@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Letters, digits and ",._+-@#", not empty, no "..".
 [[nodiscard]] bool is_word(std::string_view text) noexcept;
@@ -19,4 +19,4 @@ namespace sa::inline v0::detail {
 /// "backend:*"
 [[nodiscard]] bool is_wildcard(std::string_view name) noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

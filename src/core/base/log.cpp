@@ -7,7 +7,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr const char* logger_name = "sa";
@@ -45,4 +45,4 @@ void log_debug(const std::function<std::string()>& sentence) noexcept {
   write(spdlog::level::debug, sentence);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -7,10 +7,10 @@
 #include <functional>
 #include <string>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// @p sentence is called only when the level is on. Never throws: a message that cannot be written is lost.
 void log_warning(const std::function<std::string()>& sentence) noexcept;
 void log_debug(const std::function<std::string()>& sentence) noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

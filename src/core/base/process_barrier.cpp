@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 bool membarrier(int command) noexcept {
@@ -33,4 +33,4 @@ void process_barrier() noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -5,7 +5,7 @@
 /// barrier each in between; with this one, who does it a million times a second needs none.
 #pragma once
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Whether this kernel has it. The first call registers the process, which takes the kernel some milliseconds once there are
 /// other threads.
@@ -14,4 +14,4 @@ namespace sa::inline v0::detail {
 /// Only where has_process_barrier(). Some microseconds, less than one where no other thread runs.
 void process_barrier() noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Tells the processor that it waits.
@@ -27,4 +27,4 @@ void wait_a_moment(int attempt) noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Waits for another thread, which is some nanoseconds from its end, unless it was preempted or forks: sleeps then, or a
 /// thread of lower priority could not run.
@@ -31,4 +31,4 @@ private:
   std::atomic<bool> locked_{false};
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

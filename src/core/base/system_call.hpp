@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Repeats @p call while a signal interrupts it.
 template <typename Call>
@@ -28,4 +28,4 @@ auto restarted(Call&& call) noexcept {
   return result;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -16,7 +16,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 std::size_t page_size() noexcept {
   static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -122,4 +122,4 @@ std::string bytes_text(std::uint64_t bytes) {
   return fmt::format("{} bytes", bytes);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Bytes in a page.
 [[nodiscard]] std::size_t page_size() noexcept;
@@ -40,4 +40,4 @@ namespace sa::inline v0::detail {
 /// "4 KiB", "3110400 bytes": exact, in the largest unit that is.
 [[nodiscard]] std::string bytes_text(std::uint64_t bytes);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 std::array<std::atomic<bool>, most_slots> taken{};
@@ -61,4 +61,4 @@ void look_for_slot() noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

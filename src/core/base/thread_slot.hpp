@@ -7,7 +7,7 @@
 #include <climits>
 #include <cstddef>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 inline constexpr unsigned no_slot = UINT_MAX;
 inline constexpr unsigned most_slots = 32;
@@ -29,4 +29,4 @@ inline void claim_slot() noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 std::string to_string(Traits traits) {
   constexpr std::array<std::pair<Trait, const char*>, 8> names{{{Trait::DmaBuf, "dma-buf"},
@@ -25,4 +25,4 @@ std::string to_string(Traits traits) {
   return text;
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

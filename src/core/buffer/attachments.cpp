@@ -3,7 +3,7 @@
 
 #include <utility>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 void Attachments::add(std::unique_ptr<Attachment> attachment) noexcept {
   if (attachment != nullptr) {
@@ -39,4 +39,4 @@ void Attachments::end(Which&& which) noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -7,7 +7,7 @@
 
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// The last first, so that those of a use lie before those of the memory. Touched by the buffer's only holder alone.
 class Attachments {
@@ -37,4 +37,4 @@ private:
   Attachment* last_ = nullptr; // owned, and by it the earlier ones: a word, since every buffer has it
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -16,7 +16,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 DmaBuf Handover::make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
                       detail::Buffer::Writing writing) {
@@ -175,4 +175,4 @@ void check_name(std::string_view name, std::error_code& ec) {
 }
 
 } // namespace detail
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -20,7 +20,7 @@
 #include "core/buffer/attachments.hpp"
 #include "core/buffer/recycler.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 namespace detail {
 
@@ -139,4 +139,4 @@ struct Handover {
   static detail::Buffer* buffer(const DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.get(); }
 };
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

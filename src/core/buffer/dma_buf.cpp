@@ -26,7 +26,7 @@ struct dma_buf_import_sync_file {
 #define DMA_BUF_IOCTL_IMPORT_SYNC_FILE _IOW(DMA_BUF_BASE, 3, struct dma_buf_import_sync_file)
 #endif
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 using detail::Buffer;
 using detail::fail;
@@ -366,4 +366,4 @@ UniqueFd DmaBuf::release(std::error_code& ec) noexcept {
   });
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

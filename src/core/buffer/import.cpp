@@ -11,7 +11,7 @@
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/memfd.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace detail {
 
 namespace {
@@ -79,4 +79,4 @@ DmaBuf DmaBuf::import(UniqueFd fd, std::error_code& ec) noexcept {
   });
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

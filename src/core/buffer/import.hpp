@@ -9,9 +9,9 @@
 
 #include <sa/dma_buf.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// DmaBuf::import() with the name of the heap it came from.
 [[nodiscard]] DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -19,7 +19,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U // linux/memfd.h since 6.3
 #endif
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// memfd_create without the right to execute; kernels before 6.3 refuse the flag with EINVAL, and are asked once.
@@ -96,4 +96,4 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
           file_system.f_type == HUGETLBFS_MAGIC};
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -8,7 +8,7 @@
 
 #include <sa/unique_fd.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// A memfd of @p size bytes, sealed: its size is final and no peer can seal it against our writes.
 /// @param flags added to the usual ones, MFD_HUGETLB and a page size
@@ -26,4 +26,4 @@ struct MemfdFacts {
 /// @p ec EINVAL for everything that is not such a memfd
 [[nodiscard]] MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -12,7 +12,7 @@
 #define MADV_POPULATE_WRITE 23 // linux/mman.h since 5.14
 #endif
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 void populate(void* address, std::size_t length, std::error_code& ec) {
   if (::madvise(address, length, MADV_POPULATE_WRITE) == 0) {
@@ -40,4 +40,4 @@ DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec
   return ec ? DmaBuf{} : std::move(fresh);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

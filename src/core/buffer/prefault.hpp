@@ -8,7 +8,7 @@
 
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14). Kernels before that, and mappings
 /// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page. Those that are made whole at
@@ -19,4 +19,4 @@ void populate(void* address, std::size_t length, std::error_code& ec);
 /// @p fresh, mapped and populated if @p request wants it so; empty on failure.
 [[nodiscard]] DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 
 #include <sa/types.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class Buffer;
 class Rack;
@@ -54,4 +54,4 @@ struct PoolPlace {
   unsigned tick = 0;  ///< of the pool's age, when it came back
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -14,7 +14,7 @@
 #include "core/base/system_call.hpp"
 #include "core/buffer/buffer.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// References to the dma-buf behind @p fd: descriptors in every process and in flight, mappings, imports by devices
@@ -65,4 +65,4 @@ bool unshared(const Buffer& buffer) noexcept {
   return count_of(memory.fd.get()) == own && idle(buffer);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -3,7 +3,7 @@
 /// Whether a buffer that was given away is this process' alone again.
 #pragma once
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class Buffer;
 
@@ -14,4 +14,4 @@ class Buffer;
 /// told: the exporter is not known to count honestly (Memory::count_tells), or the kernel does not say.
 [[nodiscard]] bool unshared(const Buffer& buffer) noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

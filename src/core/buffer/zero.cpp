@@ -9,7 +9,7 @@
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/unshared.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 void zero(void* address, std::size_t size, Traits traits) noexcept {
   if (!traits.contains(Trait::DeviceMemory)) {
@@ -43,4 +43,4 @@ bool zero(Buffer& buffer) noexcept {
   return !ec;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -6,7 +6,7 @@
 
 #include <sa/types.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class Buffer;
 
@@ -17,4 +17,4 @@ void zero(void* address, std::size_t size, Traits traits) noexcept;
 /// mapped, or a device works on it.
 [[nodiscard]] bool zero(Buffer& buffer) noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -14,7 +14,7 @@
 
 #include "core/device/verdicts.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// With the errno with which the kernel refused; 0 where it did not, or was not asked.
 struct ImportAnswer : ImportResult {
@@ -60,4 +60,4 @@ struct ConsumerKind {
 /// The verdict that the errno of an import ioctl means.
 [[nodiscard]] ImportAnswer import_refused(const char* call, int error);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -15,7 +15,7 @@
 #include "core/base/system_facts.hpp"
 #include "core/device/consumer.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 using detail::fail;
@@ -185,4 +185,4 @@ ImportResult Device::try_import(const DmaBuf& buffer) const {
   return static_cast<const ImportResult&>(answer);
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -9,7 +9,7 @@
 #include "core/device/consumer.hpp"
 #include "core/device/scattered.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 Scatter probe_scatter(const Device& device, std::string& why) {
   const Consumer& consumer = *device.consumer();
@@ -75,4 +75,4 @@ ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std
   return result.verdict;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -11,7 +11,7 @@
 
 #include "core/device/verdicts.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Whether @p device takes memory in many physical runs: remembered, or asked with memory scattered on purpose. When it
 /// could not be found out, @p why says what was in the way.
@@ -22,4 +22,4 @@ namespace sa::inline v0::detail {
 /// @param size bytes that will be asked for; 0: not known
 [[nodiscard]] ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std::string& why);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

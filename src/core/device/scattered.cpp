@@ -18,7 +18,7 @@
 #include "core/buffer/memfd.hpp"
 #include "core/heap/request.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr const char* node = "/dev/udmabuf";
@@ -78,4 +78,4 @@ DmaBuf make_one_page(std::error_code& ec) {
   return make_of_pieces(1, page_size(), ec);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -8,7 +8,7 @@
 
 #include <sa/dma_buf.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// At least @p size bytes. Needs /dev/udmabuf.
 [[nodiscard]] DmaBuf make_scattered(std::size_t size, std::error_code& ec);
@@ -16,4 +16,4 @@ namespace sa::inline v0::detail {
 /// Needs /dev/udmabuf.
 [[nodiscard]] DmaBuf make_one_page(std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 std::optional<Verdicts::Verdict> Verdicts::of(std::string_view heap) const {
   if (!any_.load(std::memory_order_acquire)) {
@@ -38,4 +38,4 @@ std::shared_ptr<Verdicts> verdicts_of(const std::string& key) {
   return one;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Whether a device takes memory in many physical runs.
 enum class Scatter : unsigned char { Unknown, Taken, Refused };
@@ -43,4 +43,4 @@ private:
 /// the same key.
 [[nodiscard]] std::shared_ptr<Verdicts> verdicts_of(const std::string& key);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

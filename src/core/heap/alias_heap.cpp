@@ -3,7 +3,7 @@
 
 #include <utility>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 AliasHeap::AliasHeap(std::string name, std::vector<Candidate> candidates)
     : info_(describe(std::move(name), candidates)), candidates_(std::move(candidates)) {
@@ -15,4 +15,4 @@ DmaBuf AliasHeap::do_allocate(const AllocRequest& request, std::error_code& ec) 
   return allocate_from(candidates_, request, ec);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

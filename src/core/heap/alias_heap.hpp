@@ -11,7 +11,7 @@
 
 #include "core/heap/candidates.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class AliasHeap final : public Heap {
 public:
@@ -28,4 +28,4 @@ private:
   std::vector<Candidate> candidates_;
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -11,7 +11,7 @@
 #include <sa/configuration.hpp>
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
 /// what cannot be used is listed with its reason. @p configuration is what the machine's owner says; most need none of it.
@@ -28,4 +28,4 @@ struct StandardAlias {
 
 [[nodiscard]] const std::vector<StandardAlias>& standard_aliases();
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_facts.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// The errors on which one moves on, the most telling last: what is reported in the end is the one that came
@@ -110,4 +110,4 @@ DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocReques
   return {};
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// A heap, or a name that no heap has (now).
 struct Candidate {
@@ -31,4 +31,4 @@ struct Candidate {
 /// listens is told every attempt.
 [[nodiscard]] DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -13,7 +13,7 @@
 #include "core/base/byte_size.hpp"
 #include "core/base/failure.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 using detail::exact_bytes;
@@ -285,4 +285,4 @@ std::string to_string(const Constraints& constraints) {
   return text;
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

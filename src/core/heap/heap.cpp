@@ -10,7 +10,7 @@
 #include "core/buffer/buffer.hpp"
 #include "core/heap/request.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 using detail::check_form;
 using detail::fail;
@@ -128,4 +128,4 @@ void Heap::explain(std::string_view sentence) noexcept {
   }
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

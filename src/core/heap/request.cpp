@@ -8,7 +8,7 @@
 #include "core/base/failure.hpp"
 #include "core/buffer/buffer.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 void look_at_form(const AllocRequest& request, std::error_code& ec) {
   if (request.size == 0) {
@@ -23,4 +23,4 @@ void look_at_form(const AllocRequest& request, std::error_code& ec) {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -8,7 +8,7 @@
 
 #include <sa/types.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Whether @p n is a power of two or 0. std::has_single_bit() counts the bits, which is a call on the oldest x86-64.
 [[nodiscard]] constexpr bool at_most_one_bit(std::size_t n) noexcept {
@@ -31,4 +31,4 @@ inline void check_form(const AllocRequest& request, std::error_code& ec) {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

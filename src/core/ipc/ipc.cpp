@@ -20,7 +20,7 @@
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/import.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 using detail::fail;
@@ -271,4 +271,4 @@ DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexce
   return detail::or_code(ec, [&] { return receive_with(socket, &registry, ec); });
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -17,7 +17,7 @@
 #include "core/pool/pools.hpp"
 #include "core/pool/shelves.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 using detail::Buffer;
 using detail::fail;
@@ -211,4 +211,4 @@ PoolStatistics Pool::statistics() const noexcept {
   return shelves_->statistics();
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -19,7 +19,7 @@
 #include "core/base/log.hpp"
 #include "core/pool/shelves.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 using Clock = Shelves::Clock;
@@ -210,4 +210,4 @@ void wake_ageing() noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class Shelves;
 
@@ -17,4 +17,4 @@ void delist(const Shelves& shelves) noexcept;
 /// Says that a pool has buffers that age. Starts the thread, unless it runs. It sleeps while nothing ages.
 void wake_ageing() noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

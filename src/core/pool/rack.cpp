@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 Rack::Rack(PoolClass of, std::size_t shelves) : size_(of.size), rest_(of.rest), shelves_(std::make_unique<Shelf[]>(shelves)) {}
 
@@ -65,4 +65,4 @@ void Racks::unlock_all() noexcept {
   lock_.unlock();
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

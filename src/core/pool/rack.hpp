@@ -13,7 +13,7 @@
 #include "core/buffer/recycler.hpp"
 #include "core/pool/shelf.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Stays as long as its pool. Its class may change, with all its shelves locked, while the pool has no buffer of that class.
 class Rack {
@@ -105,4 +105,4 @@ private:
   std::array<std::atomic<Rack*>, bin_count> bins_{};
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 static_assert(sizeof(Shelf) == 512 && sizeof(Block) == 128);
 
@@ -198,4 +198,4 @@ Shelf::Inheritance Shelf::take_inherited() noexcept {
   return all;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

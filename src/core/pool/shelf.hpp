@@ -26,7 +26,7 @@
 #include "core/base/spin_lock.hpp"
 #include "core/buffer/buffer.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// A number that one thread at a time changes and anybody may read.
 class Count {
@@ -300,4 +300,4 @@ std::size_t Shelf::take_if(Which&& which, std::span<Buffer*> taken, Blocks& bloc
   return found;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -12,7 +12,7 @@
 #include "core/buffer/unshared.hpp"
 #include "core/pool/pools.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// max_age in parts, at least the kernel's usual timer resolution.
@@ -470,4 +470,4 @@ void Shelves::disinherit() noexcept {
   next_tick_.reset();
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

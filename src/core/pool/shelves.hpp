@@ -18,7 +18,7 @@
 #include "core/pool/rack.hpp"
 #include "core/pool/shelf.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// The free buffers of one pool; outlives it as long as one of its buffers is in use.
 class Shelves final : public Recycler, public std::enable_shared_from_this<Shelves> {
@@ -114,4 +114,4 @@ private:
   std::uint64_t came_back_at_tick_ = 0;        ///< the same
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -5,7 +5,7 @@
 
 #include "core/base/heap_name.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Calls @p leaf(name) for what @p name leads to, and @p again(name) for each name that was met before. Keeps its own
@@ -47,4 +47,4 @@ bool loops(std::string_view name, const Aliases& aliases) {
   return back;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// An alias and its candidates: heaps, "backend:*", or aliases.
 using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
@@ -24,4 +24,4 @@ using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
 /// Whether the alias @p name leads back to itself.
 [[nodiscard]] bool loops(std::string_view name, const Aliases& aliases);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -20,7 +20,7 @@
 #error "the build says where the system's configuration is"
 #endif
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr const char* file_name = "sa.toml";
@@ -98,9 +98,9 @@ LoadedConfiguration load_configuration(const std::vector<ConfigurationFile>& fil
   return loaded;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 LoadedConfiguration load_configuration() {
   return detail::load_configuration(detail::configuration_files());
@@ -114,4 +114,4 @@ Configuration parse_configuration(std::string_view text, std::string_view source
   return detail::or_code(ec, [&] { return parse_configuration(text, source); });
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -9,7 +9,7 @@
 
 #include <sa/configuration.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// A text longer than this is no configuration, bytes.
 inline constexpr std::size_t max_configuration_size = std::size_t{1} << 20;
@@ -32,4 +32,4 @@ struct ConfigurationFile {
 /// What every Error about the configuration gives as its operation.
 inline constexpr const char* reading_configuration = "read the configuration";
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -21,7 +21,7 @@
 #include "core/registry/aliases.hpp"
 #include "core/registry/toml.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 using Position = toml::source_position;
@@ -500,4 +500,4 @@ Configuration read_configuration(std::string_view text, std::string_view source,
   return Reader(source, std::move(below)).read(text);
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

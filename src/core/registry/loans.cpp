@@ -13,7 +13,7 @@
 #include "core/base/process_barrier.hpp"
 #include "core/base/thread_slot.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Where the control block of one loan lies. Never freed: who ends a loan may touch it when the heap is gone.
@@ -132,4 +132,4 @@ void keep_lent(std::list<std::shared_ptr<Heap>> heaps) noexcept {
   let_go_of_returned();
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

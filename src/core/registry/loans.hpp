@@ -11,7 +11,7 @@
 
 #include <sa/heap.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// An owner of @p heap, which the caller keeps until keep_lent(): a loan, or a copy where this thread has no slot or has as
 /// many loans as it may. Any thread may let go of it.
@@ -20,4 +20,4 @@ namespace sa::inline v0::detail {
 /// Lets go of @p heaps, of those on loan as soon as they are not any more.
 void keep_lent(std::list<std::shared_ptr<Heap>> heaps) noexcept;
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

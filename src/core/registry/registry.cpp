@@ -24,7 +24,7 @@
 #include "core/registry/loans.hpp"
 #include "core/selection/selection.hpp"
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 namespace {
 
 using detail::Aliases;
@@ -464,4 +464,4 @@ DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest
   });
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -4,7 +4,7 @@
 /// loads a library for what most machines do not have.
 #pragma once
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// Thrown by the parser at a text that toml++ did not think of.
 struct Unexpected {};
@@ -13,7 +13,7 @@ struct Unexpected {};
   throw Unexpected();
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail
 
 // toml++ 3.3 asserts what wrong texts can break ("[[["): the program's end in one build, undefined in the other. Here the
 // text is refused.

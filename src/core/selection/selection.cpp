@@ -16,7 +16,7 @@
 #include "core/heap/candidates.hpp"
 #include "core/heap/request.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -328,4 +328,4 @@ DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request
   return {};
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -13,7 +13,7 @@
 #include <sa/heap.hpp>
 #include <sa/selection.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// What the person who runs the machine wants.
 struct Wishes {
@@ -30,4 +30,4 @@ struct Wishes {
 /// A buffer of the first choice that has one; behind Registry::allocate().
 [[nodiscard]] DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::error_code& ec);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

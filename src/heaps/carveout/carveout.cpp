@@ -22,7 +22,7 @@
 #include "heaps/carveout/ranges.hpp"
 #include "heaps/carveout/regions.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// One per machine and never unlinked: whoever replaced it would make a second truth.
@@ -219,12 +219,12 @@ std::vector<std::shared_ptr<Heap>> discover_carveout(const Configuration& config
   return heaps;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail
 
-namespace sa::inline v0 {
+namespace sa { inline namespace v0 {
 
 std::shared_ptr<Heap> make_carveout(const CarveoutRegion& region) {
   return std::make_shared<detail::CarveoutHeap>(region, "");
 }
 
-} // namespace sa::inline v0
+}} // namespace sa::v0

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 constexpr std::size_t nodes_per_change = 3; // a run that is cut in the middle
@@ -204,4 +204,4 @@ void CarveoutIndex::delist(Iterator run) noexcept {
   }
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// What a run of bytes is to this process.
 enum class Use : std::uint8_t {
@@ -102,4 +102,4 @@ private:
   std::vector<BySize::node_type> spare_sizes_;
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -17,7 +17,7 @@
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Slack is at most this part of what is in buffers: of a full region 98.4 % is in buffers.
@@ -437,4 +437,4 @@ bool CarveoutRanges::holds(int handle, std::uint64_t start, std::uint64_t size) 
   return false;
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

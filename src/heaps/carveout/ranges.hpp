@@ -39,7 +39,7 @@
 
 #include "heaps/carveout/index.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 class CarveoutRanges;
 
@@ -152,4 +152,4 @@ private:
   CarveoutRanges* next_ = nullptr; ///< of all in this process
 };
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

@@ -10,7 +10,7 @@
 #include "core/base/heap_name.hpp"
 #include "core/base/system_facts.hpp"
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Gives a region that has only a name the range of the node of @p tree that is called so.
@@ -157,4 +157,4 @@ std::string conflict(const CarveoutRegion& region, std::string_view iomem) {
                          : std::string("/proc/iomem shows no addresses, so the range cannot be checked; run as root");
 }
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail

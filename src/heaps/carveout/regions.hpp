@@ -10,7 +10,7 @@
 
 #include <sa/carveout.hpp>
 
-namespace sa::inline v0::detail {
+namespace sa { inline namespace v0 { namespace detail {
 
 /// A region that was named, or found, and why it is not to be used; empty when it is.
 struct ListedRegion {
@@ -32,4 +32,4 @@ struct ListedRegion {
 /// Why @p region must not be touched, by what /proc/iomem (@p iomem) says is there; empty when it may.
 [[nodiscard]] std::string conflict(const CarveoutRegion& region, std::string_view iomem);
 
-} // namespace sa::inline v0::detail
+}}} // namespace sa::v0::detail
