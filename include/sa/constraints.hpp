@@ -10,7 +10,7 @@
 ///     align=BYTES         the device address is a multiple, a power of two
 ///     size-align=BYTES    the buffer's size is a multiple, any number above 0
 ///     pitch-align=BYTES   a row of pixels begins at a multiple, any number above 0
-///     below=BYTES         every address lies below: 4G for a device that drives 32 address lines
+///     max-address=BYTES   every address lies below: 4G for a device that drives 32 address lines
 ///     cached, uncached    how the CPU reads it
 ///     coherent            CPU and device see each other's writes without SYNC
 ///     dma-buf             the descriptor is a real dma-buf
@@ -20,7 +20,7 @@
 /// a digit). N is decimal.
 ///
 /// No memory can be cached and uncached; or protected and either of them, since both say how the CPU maps it; or aligned to
-/// so much that no address but 0 is left below the limit (align=4G,below=4G), since no kernel hands out page 0.
+/// so much that no address but 0 is left below the limit (align=4G,max-address=4G), since no kernel hands out page 0.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct Constraints {
   std::uint64_t alignment = 1;       ///< bytes, a power of two; of the device address
   std::uint64_t size_alignment = 1;  ///< bytes, above 0; the buffer's size is a multiple of it
   std::uint64_t pitch_alignment = 1; ///< bytes, above 0; for whoever lays out an image: no heap is refused for it
-  std::uint64_t below = 0;           ///< bytes; every physical address lies below it; 0: anywhere
+  std::uint64_t max_address = 0;     ///< bytes; every physical address lies below it; 0: anywhere
   std::uint32_t max_segments = 0;    ///< physical runs at most; 1: contiguous; 0: any number
   bool cached = false;               ///< CPU reads are cached
   bool uncached = false;             ///< CPU reads are not cached

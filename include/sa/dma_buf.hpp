@@ -162,9 +162,9 @@ public:
 
   /// Maps (once), without cache maintenance: the caller brackets.
   /// @throws Error as access()
-  Mapping map(Access access = Access::ReadWrite) const;
-  Mapping map(Access access, std::error_code& ec) const noexcept;
-  Mapping map(std::error_code& ec) const noexcept { return map(Access::ReadWrite, ec); }
+  Mapping map_unsynchronized(Access access = Access::ReadWrite) const;
+  Mapping map_unsynchronized(Access access, std::error_code& ec) const noexcept;
+  Mapping map_unsynchronized(std::error_code& ec) const noexcept { return map_unsynchronized(Access::ReadWrite, ec); }
 
   /// DMA_BUF_IOCTL_SYNC START; without a system call on memory that is always coherent. EINTR and EAGAIN are retried.
   /// @throws Error EINVAL: not an Access. EACCES: Write on a read-only buffer.

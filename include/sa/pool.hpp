@@ -42,7 +42,7 @@ enum class Recycle {
 
 struct PoolOptions {
   /// Bytes kept free at most, as large as the buffers really are. 0 keeps nothing.
-  std::size_t max_bytes = std::size_t{256} << 20;
+  std::size_t max_free_bytes = std::size_t{256} << 20;
   /// A free buffer older than this is given back, at the latest a quarter of it later. milliseconds::max(): never. 0
   /// keeps nothing. Buffers of reserve() do not age.
   std::chrono::milliseconds max_age{10000};
@@ -64,7 +64,7 @@ struct PoolStatistics {
   std::uint64_t free_buffers = 0; ///< buffers kept free
   std::uint64_t free_bytes = 0;   ///< bytes they have
   std::uint64_t freed_shared = 0; ///< freed, not kept: given away, and perhaps still seen by somebody (Recycle)
-  std::uint64_t freed_full = 0;   ///< freed, not kept: no room under max_bytes, or the pool is gone
+  std::uint64_t freed_full = 0;   ///< freed, not kept: no room under max_free_bytes, or the pool is gone
   std::uint64_t freed_old = 0;    ///< kept free, then given back for its age
 
   friend bool operator==(const PoolStatistics&, const PoolStatistics&) = default;
@@ -102,7 +102,7 @@ public:
   /// Allocates @p count buffers now and keeps them free for such requests, until trim(): what is known to be needed from
   /// a region that fragments, CMA, is reserved at start and never given back. They do not age and come back after each
   /// use, as long as Recycle lets them. All or none; other free buffers make room.
-  /// @throws Error ENOMEM: count buffers of that size are more than max_bytes; whatever upstream reports. EOPNOTSUPP:
+  /// @throws Error ENOMEM: count buffers of that size are more than max_free_bytes; whatever upstream reports. EOPNOTSUPP:
   ///         upstream's buffers cannot be kept.
   void reserve(std::size_t count, const AllocRequest& request);
   void reserve(std::size_t count, const AllocRequest& request, std::error_code& ec) noexcept;

@@ -44,7 +44,7 @@ TEST_CASE("a buffer is as large as asked for, in whole granules, and its fd agre
     if (buffer.fd() >= 0) {
       CHECK(::lseek(buffer.fd(), 0, SEEK_END) == static_cast<off_t>(buffer.size()));
     }
-    CHECK(buffer.map().bytes().size() == buffer.size());
+    CHECK(buffer.map_unsynchronized().bytes().size() == buffer.size());
   }
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("prefault changes nothing but the faults") {
   if (subject().has(sa::Trait::Zeroed)) {
     CHECK(all_zero(buffer.access(sa::Access::Read).bytes()));
   }
-  const sa::Mapping mapping = buffer.map();
+  const sa::Mapping mapping = buffer.map_unsynchronized();
   const long before = page_faults();
   fill(buffer, 7);
   CHECK(page_faults() - before < static_cast<long>(frame_size / 4096 / 8)); // some are the program's own
@@ -94,10 +94,10 @@ TEST_CASE("prefault changes nothing but the faults") {
 TEST_CASE("two maps are one mapping, and CpuAccess uses it too") {
   const sa::DmaBuf buffer = subject().allocate(8192);
   const int before = support::mappings();
-  const sa::Mapping first = buffer.map();
+  const sa::Mapping first = buffer.map_unsynchronized();
   const int once = support::mappings();
   CHECK(once - before <= 1);
-  const sa::Mapping second = buffer.map();
+  const sa::Mapping second = buffer.map_unsynchronized();
   const sa::CpuAccess access = buffer.access(sa::Access::ReadWrite);
   CHECK(support::mappings() == once);
   CHECK(first.bytes().data() == second.bytes().data());
@@ -146,7 +146,7 @@ TEST_CASE("huge pages are there where they are promised") {
   const sa::DmaBuf buffer = subject().allocate(4 << 20);
   fill(buffer, 1);
   char start[32];
-  std::snprintf(start, sizeof start, "%lx-", reinterpret_cast<unsigned long>(buffer.map().bytes().data()));
+  std::snprintf(start, sizeof start, "%lx-", reinterpret_cast<unsigned long>(buffer.map_unsynchronized().bytes().data()));
   std::ifstream smaps("/proc/self/smaps");
   bool here = false;
   bool huge = false;

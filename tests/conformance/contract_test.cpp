@@ -44,8 +44,8 @@ void check_empty(sa::DmaBuf& buffer) {
   };
   refused([&](auto& ec) { CHECK(buffer.access(sa::Access::Read, ec).bytes().empty()); });
   refused([&](auto& ec) { CHECK(buffer.access(sa::Access::Read, 1ms, ec).bytes().empty()); });
-  refused([&](auto& ec) { CHECK(buffer.map(sa::Access::Read, ec).bytes().empty()); });
-  refused([&](auto& ec) { CHECK(buffer.map(ec).bytes().empty()); });
+  refused([&](auto& ec) { CHECK(buffer.map_unsynchronized(sa::Access::Read, ec).bytes().empty()); });
+  refused([&](auto& ec) { CHECK(buffer.map_unsynchronized(ec).bytes().empty()); });
   refused([&](auto& ec) { buffer.begin_cpu_access(sa::Access::Read, ec); });
   refused([&](auto& ec) { buffer.end_cpu_access(sa::Access::Read, ec); });
   refused([&](auto& ec) { buffer.wait(sa::Access::Read, 0ms, ec); });
@@ -57,7 +57,7 @@ void check_empty(sa::DmaBuf& buffer) {
   refused([&](auto& ec) { sa::send(-1, buffer, ec); });
   CHECK_THROWS_AS(buffer.access(sa::Access::Read), sa::Error);
   CHECK_THROWS_AS(buffer.access(sa::Access::Read, 1ms), sa::Error);
-  CHECK_THROWS_AS(buffer.map(), sa::Error);
+  CHECK_THROWS_AS(buffer.map_unsynchronized(), sa::Error);
   CHECK_THROWS_AS(buffer.begin_cpu_access(sa::Access::Read), sa::Error);
   CHECK_THROWS_AS(buffer.end_cpu_access(sa::Access::Read), sa::Error);
   CHECK_THROWS_AS(buffer.wait(sa::Access::Read, 0ms), sa::Error);
@@ -179,7 +179,7 @@ TEST_CASE("a mapping and an access outlive their DmaBuf, and end with the last o
     sa::CpuAccess access;
     {
       const sa::DmaBuf buffer = subject().allocate(frame_size);
-      mapping = buffer.map();
+      mapping = buffer.map_unsynchronized();
       access = buffer.access(sa::Access::ReadWrite);
     }
     fill(mapping.bytes(), 5);

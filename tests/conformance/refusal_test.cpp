@@ -88,7 +88,7 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
     CAPTURE(injection.name);
     const auto before = subject().count();
     const int status = support::in_child([&] {
-      subject().allocate(4096).map(); // whatever is opened once is open
+      subject().allocate(4096).map_unsynchronized(); // whatever is opened once is open
       const int descriptors = subject().open_descriptors();
       const int maps = subject().mappings();
       if (!support::inject(injection)) {
@@ -99,7 +99,7 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
         std::error_code ec;
         sa::DmaBuf buffer = subject().heap->allocate({.size = frame_size, .flags = sa::AllocFlag::Prefault}, ec);
         if (!ec) {
-          (void)buffer.map(ec);
+          (void)buffer.map_unsynchronized(ec);
         }
         if (ec && ec.value() != injection.error && ec != std::errc::not_enough_memory) {
           std::fprintf(stderr, "%s gave %s\n", injection.name, ec.message().c_str());

@@ -152,7 +152,7 @@ TEST_CASE("threads that share one buffer map it once, and the last holder frees 
     std::atomic<bool> go{false};
     std::atomic<int> different{0};
     std::vector<std::thread> threads;
-    const sa::Mapping first = buffer.map();
+    const sa::Mapping first = buffer.map_unsynchronized();
     for (int id = 0; id < 4; ++id) {
       threads.emplace_back([&, mapping = first] {
         while (!go) {

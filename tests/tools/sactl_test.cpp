@@ -699,10 +699,10 @@ TEST_CASE("doctor: a wrong configuration file is trouble, with its line, until i
     }
     return found;
   };
-  std::ofstream(file) << "[pool]\nmax-byte = 1\n";
+  std::ofstream(file) << "[pool]\nmax-free-byte = 1\n";
   CHECK(findings().find("trouble") != std::string::npos);
   CHECK(findings().find(file + ":2:1") != std::string::npos);
-  std::ofstream(file) << "[pool]\nmax-bytes = 1\n";
+  std::ofstream(file) << "[pool]\nmax-free-bytes = 1\n";
   CHECK(findings() == "ok " + file + "\n");
 }
 

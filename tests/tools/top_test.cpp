@@ -213,7 +213,7 @@ TEST_CASE("memfds of the library are shown to anybody, each once, and others' ar
   const sa::DmaBuf frame = sa::Registry::system().allocate("memfd:4k", {.size = 3 * 4096, .name = "top frame"});
   CHECK(frame.name() == "top frame");
   const sa::UniqueFd copy = frame.dup();
-  const sa::Mapping mapping = frame.map();
+  const sa::Mapping mapping = frame.map_unsynchronized();
   void* alone = nullptr;
   {
     sa::DmaBuf buffer = sa::Registry::system().allocate("memfd:4k", {.size = 5 * 4096, .name = "top mapped alone"});

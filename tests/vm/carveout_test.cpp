@@ -39,17 +39,17 @@ std::shared_ptr<sa::Heap> region() {
 
 /// Fills every word of a buffer with its owner's tag, and tells whether they are all still there.
 void tag(const sa::DmaBuf& buffer, std::uint64_t value) {
-  const auto bytes = buffer.map().bytes();
+  const auto bytes = buffer.map_unsynchronized().bytes();
   std::fill_n(reinterpret_cast<std::uint64_t*>(bytes.data()), bytes.size() / 8, value);
 }
 bool tagged(const sa::DmaBuf& buffer, std::uint64_t value) {
-  const auto bytes = buffer.map().bytes();
+  const auto bytes = buffer.map_unsynchronized().bytes();
   const auto* words = reinterpret_cast<const std::uint64_t*>(bytes.data());
   return std::all_of(words, words + bytes.size() / 8, [&](std::uint64_t word) { return word == value; });
 }
 
 bool zero(const sa::DmaBuf& buffer) {
-  const auto bytes = buffer.map().bytes();
+  const auto bytes = buffer.map_unsynchronized().bytes();
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 

@@ -156,13 +156,13 @@ TEST_CASE("huge pages that run out are an answer of their own, never a SIGBUS") 
   CHECK(ec == std::errc::not_enough_memory);
   CHECK(says(sentence_of([&] { heap->allocate({.size = 4 << 20}); }, std::errc::not_enough_memory), "vm.nr_hugepages"));
   const sa::DmaBuf last = heap->allocate({.size = 2 << 20});
-  std::ranges::fill(most.map().bytes(), std::byte{1});
-  std::ranges::fill(last.map().bytes(), std::byte{1});
+  std::ranges::fill(most.map_unsynchronized().bytes(), std::byte{1});
+  std::ranges::fill(last.map_unsynchronized().bytes(), std::byte{1});
   { // with shmem allowed to use them, the next one comes from there
     const guest::Setting advise("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "advise");
     const sa::DmaBuf shmem_backed = heap->allocate({.size = 4 << 20});
-    std::ranges::fill(shmem_backed.map().bytes(), std::byte{1});
-    CHECK(reinterpret_cast<std::uintptr_t>(shmem_backed.map().bytes().data()) % (2 << 20) == 0);
+    std::ranges::fill(shmem_backed.map_unsynchronized().bytes(), std::byte{1});
+    CHECK(reinterpret_cast<std::uintptr_t>(shmem_backed.map_unsynchronized().bytes().data()) % (2 << 20) == 0);
   }
 }
 

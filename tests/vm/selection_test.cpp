@@ -120,12 +120,12 @@ TEST_CASE("behind an IOMMU contiguity is no constraint, and the answer says so; 
     CHECK(display.info().iommu.starts_with("DMA"));
     CHECK(scattered->certainty == Certainty::Suits);
     CHECK(says(scattered->note, "behind an IOMMU (" + display.info().iommu + ") contiguity is no constraint"));
-    CHECK(display.info().constraints.below == 0); // its 32 address lines see what the IOMMU shows
+    CHECK(display.info().constraints.max_address == 0); // its 32 address lines see what the IOMMU shows
   } else {
     CHECK(display.info().iommu.empty());
     CHECK(scattered->certainty == Certainty::Unknown);
     CHECK(says(scattered->note, "is not known"));
-    CHECK(display.info().constraints.below == std::uint64_t{1} << 32U);
+    CHECK(display.info().constraints.max_address == std::uint64_t{1} << 32U);
   }
 }
 

@@ -161,11 +161,11 @@ public:
     };
     Times times;
     {
-      sa::Pool pool(measured, {.max_bytes = buffer.size()});
+      sa::Pool pool(measured, {.max_free_bytes = buffer.size()});
       pool.reserve(1, request);
       if (touchable) { // maps them, and has their pages there
-        write(pool.allocate(request).map().bytes(), 1);
-        write(buffer.map().bytes(), 1);
+        write(pool.allocate(request).map_unsynchronized().bytes(), 1);
+        write(buffer.map_unsynchronized().bytes(), 1);
       }
       do {
         measure_times(times, *measured, pool, buffer, request, touchable, write);
@@ -225,7 +225,7 @@ private:
       step(times.allocate, [&] { fresh = heap.allocate(request); });
       if (touchable) {
         sa::Mapping mapping;
-        step(times.map, [&] { mapping = fresh.map(sa::Access::ReadWrite); });
+        step(times.map, [&] { mapping = fresh.map_unsynchronized(sa::Access::ReadWrite); });
         step(times.first_write, [&] {
           const sa::CpuAccess cpu = fresh.access(sa::Access::Write);
           write(cpu.bytes(), 1);

@@ -19,7 +19,7 @@ public:
     app.add_option("--for", nodes_, "a device by its node, /dev/video0 or /dev/dri/card0; may be given several times")
         ->type_name("NODE")
         ->allow_extra_args(false);
-    app.add_option("--constraints", constraints_, "what the memory must be: contiguous,align=64K,below=4G,dma-buf, ...")
+    app.add_option("--constraints", constraints_, "what the memory must be: contiguous,align=64K,max-address=4G,dma-buf, ...")
         ->type_name("WORDS")
         ->check(CLI::Validator(
             [](const std::string& words) {

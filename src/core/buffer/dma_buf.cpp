@@ -226,11 +226,11 @@ CpuAccess DmaBuf::access(Access access, std::chrono::milliseconds timeout, std::
   });
 }
 
-Mapping DmaBuf::map(Access access) const {
-  return or_throw([&] { return heap(); }, on("map", *this), [&](std::error_code& ec) { return map(access, ec); });
+Mapping DmaBuf::map_unsynchronized(Access access) const {
+  return or_throw([&] { return heap(); }, on("map", *this), [&](std::error_code& ec) { return map_unsynchronized(access, ec); });
 }
 
-Mapping DmaBuf::map(Access access, std::error_code& ec) const noexcept {
+Mapping DmaBuf::map_unsynchronized(Access access, std::error_code& ec) const noexcept {
   return or_code(ec, [&]() -> Mapping {
     Buffer* buffer = filled(buffer_, access, ec);
     if (buffer == nullptr) {

@@ -33,7 +33,7 @@ DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec
   if ((request.flags & AllocFlag::Prefault) == AllocFlag::None) {
     return fresh;
   }
-  const Mapping mapping = fresh.map(Access::ReadWrite, ec);
+  const Mapping mapping = fresh.map_unsynchronized(Access::ReadWrite, ec);
   if (!ec) {
     populate(mapping.bytes().data(), mapping.bytes().size(), ec);
   }

@@ -130,7 +130,7 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     info.iommu = facts.iommu_type;
     info.constraints.dma_buf = true;
     if (facts.dma_bits > 0 && facts.dma_bits < 64) {
-      info.constraints.below = std::uint64_t{1} << facts.dma_bits;
+      info.constraints.max_address = std::uint64_t{1} << facts.dma_bits;
     }
     utsname kernel{};
     ::uname(&kernel);
@@ -140,7 +140,7 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     // What reaches memory through an IOMMU sees one run whatever there is, at addresses of its own.
     if (facts.iommu_type.starts_with("DMA")) {
       verdicts->remember_scatter(detail::Scatter::Taken);
-      info.constraints.below = 0;
+      info.constraints.max_address = 0;
     }
     auto consumer = kind->open(std::move(info), std::move(verdicts), ec);
     return ec ? Device{} : Device{std::move(consumer)};

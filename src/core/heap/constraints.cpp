@@ -34,7 +34,7 @@ constexpr std::array<Word, 11> words{{
     {"align", "BYTES", &Constraints::alignment},
     {"size-align", "BYTES", &Constraints::size_alignment},
     {"pitch-align", "BYTES", &Constraints::pitch_alignment},
-    {"below", "BYTES", &Constraints::below},
+    {"max-address", "BYTES", &Constraints::max_address},
     {"cached", "", nullptr, &Constraints::cached},
     {"uncached", "", nullptr, &Constraints::uncached},
     {"coherent", "", nullptr, &Constraints::coherent},
@@ -84,10 +84,10 @@ bool possible(const Constraints& demands, std::error_code& ec) {
   }
   // What is aligned so and lies below is address 0 alone, and no kernel hands out the page that holds it. Behind an IOMMU
   // the device could see another address, but a heap promises the alignment of the memory that it gives.
-  if (demands.below != 0 && demands.alignment >= demands.below) {
+  if (demands.max_address != 0 && demands.alignment >= demands.max_address) {
     return refuse([&] {
-      return fmt::format("align={} and below={} leave no address but 0, which is never handed out",
-                         exact_bytes(demands.alignment), exact_bytes(demands.below));
+      return fmt::format("align={} and max-address={} leave no address but 0, which is never handed out",
+                         exact_bytes(demands.alignment), exact_bytes(demands.max_address));
     });
   }
   return true;
@@ -112,7 +112,7 @@ Constraints both(const Constraints& a, const Constraints& b, std::error_code& ec
   }
   Constraints merged;
   merged.alignment = std::max(a.alignment, b.alignment); // of powers of two: the larger is a multiple of the smaller
-  merged.below = lower_limit(a.below, b.below);
+  merged.max_address = lower_limit(a.max_address, b.max_address);
   merged.max_segments = lower_limit(a.max_segments, b.max_segments);
   for (const Word& word : words) {
     if (word.flag != nullptr) {

@@ -162,11 +162,11 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
     if (ec || count == 0) {
       return;
     }
-    const std::size_t most = options_.max_age.count() == 0 ? 0 : options_.max_bytes;
+    const std::size_t most = options_.max_age.count() == 0 ? 0 : options_.max_free_bytes;
     const auto too_much = [&](std::size_t each) {
       fail(ec, ENOMEM, [&] {
-        return fmt::format("{} buffers of {} are more than the {} that the pool may keep; raise PoolOptions::max_bytes", count,
-                           detail::bytes_text(each), detail::bytes_text(most));
+        return fmt::format("{} buffers of {} are more than the {} that the pool may keep; raise PoolOptions::max_free_bytes",
+                           count, detail::bytes_text(each), detail::bytes_text(most));
       });
     };
     const std::size_t at_least = class_of(request, granularity_).size;

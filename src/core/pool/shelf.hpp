@@ -88,7 +88,7 @@ class alignas(128) Shelf {
 
 public:
   std::uint32_t source = 0; ///< the shelf that last had what this one lacked. The owner's part
-  Count allowance;          ///< bytes it may have; a part of the pool's max_bytes. The owner's part
+  Count allowance;          ///< bytes it may have; a part of the pool's max_free_bytes. The owner's part
   Count handed_out;         ///< buffers given to a user. The owner's part
   Count came_back;          ///< buffers that a user let go of. The owner's part
 

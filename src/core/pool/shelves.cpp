@@ -41,7 +41,7 @@ inline void note_return(Shelf& shelf, Buffer& buffer, unsigned tick) noexcept {
 } // namespace
 
 Shelves::Shelves(const PoolOptions& options)
-    : max_bytes_(options.max_age.count() == 0 ? 0 : options.max_bytes), recycle_(options.recycle),
+    : max_bytes_(options.max_age.count() == 0 ? 0 : options.max_free_bytes), recycle_(options.recycle),
       ages_(options.max_age != std::chrono::milliseconds::max()), interval_(part_of(options.max_age, ticks_per_age)),
       racks_(slot_count()), attention_(ages_ ? dormant : 0), unclaimed_(max_bytes_) {
   static_cast<void>(has_process_barrier()); // registers the process now: no round does

@@ -102,7 +102,7 @@ private:
   std::atomic<unsigned> tick_{0};      ///< quarters of max_age
   std::atomic<bool> inherited_{false}; ///< something may lie aside on the shelves
   alignas(128) Blocks blocks_;
-  alignas(128) std::atomic<std::size_t> unclaimed_; ///< bytes of max_bytes that no shelf has
+  alignas(128) std::atomic<std::size_t> unclaimed_; ///< bytes of max_free_bytes that no shelf has
   std::atomic<std::uint64_t> misses_{0};
   std::atomic<std::uint64_t> reserved_{0}; ///< buffers that came by park_reserved()
   std::atomic<std::uint64_t> freed_shared_{0};

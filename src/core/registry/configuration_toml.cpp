@@ -55,7 +55,7 @@ bool is_bare(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/// A key within @p table, as TOML writes it: pool.max-bytes, quotas."dma-heap:system".
+/// A key within @p table, as TOML writes it: pool.max-free-bytes, quotas."dma-heap:system".
 std::string key_in(const std::string& table, std::string_view key) {
   const bool bare = !key.empty() && std::all_of(key.begin(), key.end(), is_bare);
   const char* const quote = bare ? "" : "\"";
@@ -449,7 +449,8 @@ private:
   void read_pool(const toml::node& node, const std::string& key) {
     keys(table(node, key), key,
          {{"max-age-ms", [this](const auto& value, const auto& at) { made_.pool.max_age = max_age(value, at); }},
-          {"max-bytes", [this](const auto& value, const auto& at) { made_.pool.max_bytes = size(value, at, bytes(value, at)); }},
+          {"max-free-bytes",
+           [this](const auto& value, const auto& at) { made_.pool.max_free_bytes = size(value, at, bytes(value, at)); }},
           {"recycle", [this](const auto& value, const auto& at) { made_.pool.recycle = recycle(value, at); }},
           {"zero", [this](const auto& value, const auto& at) { made_.pool.zero = boolean(value, at); }}});
   }

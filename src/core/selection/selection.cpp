@@ -57,7 +57,7 @@ Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error
   need.scatter_known = need.scatter_known || need.constraints.max_segments != 0;
   if (translated(info)) {
     need.constraints.max_segments = 0;
-    need.constraints.below = 0; // of physical addresses, which it does not see
+    need.constraints.max_address = 0; // of physical addresses, which it does not see
     need.scatter_known = true;
     need.note = fmt::format("behind an IOMMU ({}) contiguity is no constraint for {}", info.iommu, info.name);
     return need;
@@ -96,8 +96,8 @@ std::string unfit(const HeapInfo& heap, const Constraints& need, std::size_t siz
                        bytes_text(std::max(heap.max_alignment, heap.granularity)), bytes_text(need.alignment));
   }
   const std::uint64_t highest = heap.max_address != 0 ? heap.max_address : highest_memory();
-  if (need.below != 0 && highest > need.below && (heap.max_address != 0 || !traits.contains(Trait::Contiguous))) {
-    return fmt::format("its memory may lie up to {:#x}, and addresses below {:#x} are needed", highest, need.below);
+  if (need.max_address != 0 && highest > need.max_address && (heap.max_address != 0 || !traits.contains(Trait::Contiguous))) {
+    return fmt::format("its memory may lie up to {:#x}, and addresses below {:#x} are needed", highest, need.max_address);
   }
   if (need.protected_memory != traits.contains(Trait::Protected) && (need.protected_memory || need.cached || need.uncached)) {
     return need.protected_memory ? "the CPU can map it, and protected memory is needed" : "the CPU cannot map it";
@@ -259,7 +259,7 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Co
       selection.refusals.push_back({info.name, std::move(why)});
       continue;
     }
-    if (const std::uint64_t below = selection.constraints.below;
+    if (const std::uint64_t below = selection.constraints.max_address;
         below != 0 && info.max_address == 0 && highest_memory() > below) { // contiguous, or it was refused
       choice.certainty = Certainty::Unknown;
       choice.note += fmt::format("{}where its region lies is not known, and addresses below {:#x} are needed",

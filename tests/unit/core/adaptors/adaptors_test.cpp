@@ -117,7 +117,7 @@ TEST_CASE("what is attached ends once, with the last holder of the buffer and af
   });
   const int before = support::open_descriptors();
   sa::DmaBuf buffer = heap->allocate({.size = 4096});
-  sa::Mapping mapping = buffer.map();
+  sa::Mapping mapping = buffer.map_unsynchronized();
   sa::CpuAccess access = buffer.access(sa::Access::Read);
   buffer.reset();
   mapping = {};
@@ -234,7 +234,7 @@ TEST_CASE("an adaptor may end before its buffers, and its upstream too") {
       auto adaptor = make(std::move(heap), "");
       sa::DmaBuf buffer = adaptor->allocate({.size = 4096});
       adaptor.reset();
-      buffer.map().bytes()[0] = std::byte{1};
+      buffer.map_unsynchronized().bytes()[0] = std::byte{1};
       CHECK_FALSE(upstream.expired()); // the buffer's heap
     }
     CHECK(upstream.expired());

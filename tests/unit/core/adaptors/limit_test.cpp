@@ -82,7 +82,7 @@ TEST_CASE("a limit refuses what is over it, says by how much, and gives again wh
   CHECK(has(buffers, "3 of at most 3 buffers are in use, 16 KiB"));
   CHECK(has(buffers, "raise LimitOptions::max_buffers"));
   CHECK(limit.use() == sa::LimitUse{4 * 4096, 3});
-  sa::Mapping mapping = a.map();
+  sa::Mapping mapping = a.map_unsynchronized();
   a.reset();
   CHECK(limit.use() == sa::LimitUse{4 * 4096, 3});
   mapping = {};

@@ -191,7 +191,7 @@ TEST_CASE("a trace that ends reports each buffer still alive, once, and tells no
   REQUIRE(reports.size() == 1);
   REQUIRE(reports[0].size() == 1);
   CHECK(reports[0][0].name == "left");
-  left.map().bytes()[0] = std::byte{1};
+  left.map_unsynchronized().bytes()[0] = std::byte{1};
   left.reset();
   CHECK(events == 3);
   {

@@ -45,7 +45,7 @@ TEST_CASE("a memfd that can still be sealed is, and then cannot be shrunk by its
   const sa::DmaBuf buffer = sa::DmaBuf::import(std::move(fd));
   CHECK(::ftruncate(maker.get(), 0) == -1);
   CHECK(errno == EPERM);
-  CHECK(buffer.map().bytes()[8191] == std::byte{0});
+  CHECK(buffer.map_unsynchronized().bytes()[8191] == std::byte{0});
 }
 
 TEST_CASE("what a peer could truncate, or is no memory, is refused and closed") {
@@ -76,20 +76,20 @@ TEST_CASE("what a peer could truncate, or is no memory, is refused and closed") 
 
 TEST_CASE("a read-only descriptor refuses writing with EACCES, and its mapping faults") {
   const sa::DmaBuf owner = unit::real_buffer(4096);
-  owner.map().bytes()[0] = std::byte{7};
+  owner.map_unsynchronized().bytes()[0] = std::byte{7};
   const std::string path = "/proc/self/fd/" + std::to_string(owner.fd());
   const sa::DmaBuf buffer = sa::DmaBuf::import(sa::UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)});
   std::error_code ec;
   CHECK(buffer.access(sa::Access::Write, ec).bytes().empty());
   CHECK(ec == std::errc::permission_denied);
-  CHECK(buffer.map(sa::Access::ReadWrite, ec).bytes().empty());
+  CHECK(buffer.map_unsynchronized(sa::Access::ReadWrite, ec).bytes().empty());
   CHECK(ec == std::errc::permission_denied);
   buffer.begin_cpu_access(sa::Access::Write, ec);
   CHECK(ec == std::errc::permission_denied);
-  CHECK(buffer.map(sa::Access::Read).bytes()[0] == std::byte{7});
+  CHECK(buffer.map_unsynchronized(sa::Access::Read).bytes()[0] == std::byte{7});
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   CHECK(support::in_child([&] {
-          buffer.map(sa::Access::Read).bytes()[0] = std::byte{8};
+          buffer.map_unsynchronized(sa::Access::Read).bytes()[0] = std::byte{8};
           return support::passed;
         }) == 128 + SIGSEGV);
 #endif
@@ -110,5 +110,5 @@ TEST_CASE("a peer can neither shrink nor grow nor freeze a buffer of memfd:4k") 
   CHECK(::ftruncate(buffer.fd(), 4096) == -1);
   CHECK(::ftruncate(buffer.fd(), 1 << 20) == -1);
   CHECK(::fcntl(buffer.fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == -1);
-  CHECK(buffer.map().bytes().size() == 8192);
+  CHECK(buffer.map_unsynchronized().bytes().size() == 8192);
 }

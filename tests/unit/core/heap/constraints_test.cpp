@@ -57,15 +57,15 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
       {"size-align=1536", {.size_alignment = 1536}},
       {"size-align=18446744073709551615", {.size_alignment = UINT64_MAX}},
       {"pitch-align=96K", {.pitch_alignment = 96 << 10}},
-      {"below=4G", {.below = 4 * gigabyte}},
+      {"max-address=4G", {.max_address = 4 * gigabyte}},
       {"cached,coherent,dma-buf", {.cached = true, .coherent = true, .dma_buf = true}},
       {"uncached", {.uncached = true}},
       {"protected", {.protected_memory = true}},
-      {"contiguous,align=1M,size-align=3,pitch-align=64,below=4G,uncached,coherent,dma-buf",
+      {"contiguous,align=1M,size-align=3,pitch-align=64,max-address=4G,uncached,coherent,dma-buf",
        {.alignment = 1 << 20,
         .size_alignment = 3,
         .pitch_alignment = 64,
-        .below = 4 * gigabyte,
+        .max_address = 4 * gigabyte,
         .max_segments = 1,
         .uncached = true,
         .coherent = true,
@@ -85,9 +85,9 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
       {"size-align=1", ""},
       {"pitch-align=1K", "pitch-align=1K"},
       {"pitch-align=0x1E", "pitch-align=30"},
-      {"below=4096M", "below=4G"},
+      {"max-address=4096M", "max-address=4G"},
       {" dma-buf ,\tcached\n", "cached,dma-buf"},
-      {"below=4G, align=64K ,contiguous", "contiguous,align=64K,below=4G"},
+      {"max-address=4G, align=64K ,contiguous", "contiguous,align=64K,max-address=4G"},
   };
   for (const auto& form : loose) {
     CAPTURE(form.first);
@@ -96,8 +96,9 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
 }
 
 TEST_CASE("a text that is no list of constraints is refused with a sentence") {
-  const std::string known = "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, pitch-align=BYTES, below=BYTES, "
-                            "cached, uncached, coherent, dma-buf, protected";
+  const std::string known =
+      "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, pitch-align=BYTES, max-address=BYTES, "
+      "cached, uncached, coherent, dma-buf, protected";
   const std::string empty = "there is an empty word; one comma separates two words";
   const std::string form = ": BYTES is decimal or 0x hexadecimal, with K, M, G, T, P or E for a power of 1024";
   const std::string number = ": N is a decimal number from 1 to 4294967295";
@@ -123,12 +124,12 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
       {"contiguous,segments=1", "contiguous and segments both limit the physical runs; leave one out"},
       {"segments=4,contiguous", "contiguous and segments both limit the physical runs; leave one out"},
       {"align", "\"align\" lacks its value, align=BYTES"},
-      {"below=", "\"below=\" lacks its value, below=BYTES"},
+      {"max-address=", "\"max-address=\" lacks its value, max-address=BYTES"},
       {"segments", "\"segments\" lacks its value, segments=N"},
       {"segments=", "\"segments=\" lacks its value, segments=N"},
       {"cached=1", "\"cached=1\": cached takes no value"},
       {"contiguous=", "\"contiguous=\": contiguous takes no value"},
-      {"below=64E", "\"below=64E\" is 2^64 or more"},
+      {"max-address=64E", "\"max-address=64E\" is 2^64 or more"},
       {"size-align=18446744073709551616", "\"size-align=18446744073709551616\" is 2^64 or more"},
       {"align=4k", "\"align=4k\"" + form},
       {"align=4KB", "\"align=4KB\"" + form},
@@ -136,9 +137,9 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
       {"align=-1", "\"align=-1\"" + form},
       {"align=+1", "\"align=+1\"" + form},
       {"align==1", "\"align==1\"" + form},
-      {"below=4.5G", "\"below=4.5G\"" + form},
-      {"below=0x", "\"below=0x\"" + form},
-      {"below=0", "\"below=0\" is not above 0"},
+      {"max-address=4.5G", "\"max-address=4.5G\"" + form},
+      {"max-address=0x", "\"max-address=0x\"" + form},
+      {"max-address=0", "\"max-address=0\" is not above 0"},
       {"align=0x0K", "\"align=0x0K\" is not above 0"},
       {"size-align=0", "\"size-align=0\" is not above 0"},
       {"pitch-align=0", "\"pitch-align=0\" is not above 0"},
@@ -151,9 +152,9 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
       {"cached,coherent,uncached", "cached and uncached exclude each other"},
       {"protected,cached", "protected and cached exclude each other: the CPU cannot map protected memory at all"},
       {"uncached,protected", "protected and uncached exclude each other: the CPU cannot map protected memory at all"},
-      {"align=8G,below=4G", "align=8G and below=4G leave no address but 0, which is never handed out"},
-      {"below=4G,align=4G", "align=4G and below=4G leave no address but 0, which is never handed out"},
-      {"below=1", "align=1 and below=1 leave no address but 0, which is never handed out"},
+      {"align=8G,max-address=4G", "align=8G and max-address=4G leave no address but 0, which is never handed out"},
+      {"max-address=4G,align=4G", "align=4G and max-address=4G leave no address but 0, which is never handed out"},
+      {"max-address=1", "align=1 and max-address=1 leave no address but 0, which is never handed out"},
   };
   for (const auto& one : wrong) {
     std::string what = "read the constraints \"";
@@ -173,19 +174,19 @@ TEST_CASE("what a refusal quotes is short and printable") {
 
 TEST_CASE("merging demands what either demands") {
   const Constraints camera{
-      .alignment = 4096, .size_alignment = 6, .pitch_alignment = 64, .below = 4 * gigabyte, .max_segments = 1};
+      .alignment = 4096, .size_alignment = 6, .pitch_alignment = 64, .max_address = 4 * gigabyte, .max_segments = 1};
   const Constraints display{.alignment = 65536,
                             .size_alignment = 4,
                             .pitch_alignment = 96,
-                            .below = 8 * gigabyte,
+                            .max_address = 8 * gigabyte,
                             .max_segments = 16,
                             .uncached = true,
                             .dma_buf = true};
   const Constraints merged = sa::merge(camera, display);
-  CHECK(to_string(merged) == "contiguous,align=64K,size-align=12,pitch-align=192,below=4G,uncached,dma-buf");
+  CHECK(to_string(merged) == "contiguous,align=64K,size-align=12,pitch-align=192,max-address=4G,uncached,dma-buf");
   CHECK(sa::merge(merged, camera) == merged);
   CHECK(sa::merge({.max_segments = 3}, {}).max_segments == 3);
-  CHECK(sa::merge({}, {.below = gigabyte}).below == gigabyte);
+  CHECK(sa::merge({}, {.max_address = gigabyte}).max_address == gigabyte);
   CHECK(sa::merge({.size_alignment = std::uint64_t{3} << 62}, {.size_alignment = std::uint64_t{1} << 62}).size_alignment ==
         std::uint64_t{3} << 62);
 }
@@ -208,11 +209,13 @@ TEST_CASE("what no memory can be is refused, and so is a value out of its range"
        "merge \"uncached\" with \"protected\": protected and uncached exclude each other: the CPU cannot map protected memory at "
        "all"},
       {{.alignment = 8 * gigabyte},
-       {.below = 4 * gigabyte},
-       "merge \"align=8G\" with \"below=4G\": align=8G and below=4G leave no address but 0, which is never handed out"},
-      {{.below = 4 * gigabyte},
-       {.alignment = 4 * gigabyte, .below = 16 * gigabyte},
-       "merge \"below=4G\" with \"align=4G,below=16G\": align=4G and below=4G leave no address but 0, which is never handed out"},
+       {.max_address = 4 * gigabyte},
+       "merge \"align=8G\" with \"max-address=4G\": align=8G and max-address=4G leave no address but 0, which is never handed "
+       "out"},
+      {{.max_address = 4 * gigabyte},
+       {.alignment = 4 * gigabyte, .max_address = 16 * gigabyte},
+       "merge \"max-address=4G\" with \"align=4G,max-address=16G\": align=4G and max-address=4G leave no address but 0, which is "
+       "never handed out"},
       {{.size_alignment = UINT64_MAX},
        {.size_alignment = 2},
        "merge \"size-align=18446744073709551615\" with \"size-align=2\": size-align=18446744073709551615 and size-align=2 have "
@@ -226,8 +229,8 @@ TEST_CASE("what no memory can be is refused, and so is a value out of its range"
       {{}, {.pitch_alignment = 0}, "merge \"\" with \"pitch-align=0\": pitch-align=0 is not above 0"},
       {{.cached = true, .uncached = true}, {}, "merge \"cached,uncached\" with \"\": cached and uncached exclude each other"},
       {{},
-       {.alignment = 2, .below = 2},
-       "merge \"\" with \"align=2,below=2\": align=2 and below=2 leave no address but 0, which is never handed out"},
+       {.alignment = 2, .max_address = 2},
+       "merge \"\" with \"align=2,max-address=2\": align=2 and max-address=2 leave no address but 0, which is never handed out"},
   };
   for (const Case& one : cases) {
     CHECK(refusal(one.a, one.b) == one.sentence);
@@ -288,7 +291,7 @@ Constraints random_constraints(Random& random) {
     c.pitch_alignment = random_multiple(random);
   }
   if (random.one_in(3)) {
-    c.below = (std::uint64_t{1} << random.below(64)) + random.below(3) - 1; // below=0 among them
+    c.max_address = (std::uint64_t{1} << random.below(64)) + random.below(3) - 1; // max-address=0 among them
   }
   if (random.one_in(3)) {
     c.max_segments = static_cast<std::uint32_t>(random.one_in(2) ? random.below(4) : random.next());
@@ -309,7 +312,7 @@ Constraints random_constraints(Random& random) {
 bool possible(const Constraints& c) {
   const unsigned ways = (c.cached ? 1U : 0U) + (c.uncached ? 1U : 0U) + (c.protected_memory ? 1U : 0U);
   const bool in_range = std::popcount(c.alignment) == 1 && c.size_alignment > 0 && c.pitch_alignment > 0;
-  return in_range && ways <= 1 && (c.below == 0 || c.below - 1 >= c.alignment);
+  return in_range && ways <= 1 && (c.max_address == 0 || c.max_address - 1 >= c.alignment);
 }
 
 __extension__ using Wide = unsigned __int128;
@@ -328,7 +331,7 @@ bool satisfies(const Constraints& offered, const Constraints& asked) {
   const auto implies = [](bool if_this, bool then_that) { return !if_this || then_that; };
   return offered.alignment % asked.alignment == 0 && offered.size_alignment % asked.size_alignment == 0 &&
          offered.pitch_alignment % asked.pitch_alignment == 0 &&
-         (asked.below == 0 || (offered.below != 0 && offered.below <= asked.below)) &&
+         (asked.max_address == 0 || (offered.max_address != 0 && offered.max_address <= asked.max_address)) &&
          (asked.max_segments == 0 || (offered.max_segments != 0 && offered.max_segments <= asked.max_segments)) &&
          implies(asked.cached, offered.cached) && implies(asked.uncached, offered.uncached) &&
          implies(asked.coherent, offered.coherent) && implies(asked.dma_buf, offered.dma_buf) &&
@@ -384,7 +387,9 @@ const char* broken_law(const Constraints& a, const Constraints& b, const Constra
   // A conflict has a cause: what cannot be in the members, each merged alone.
   if (ab.conflict) {
     Constraints lowest{.alignment = std::max(a.alignment, b.alignment)};
-    lowest.below = a.below == 0 ? b.below : b.below == 0 ? a.below : std::min(a.below, b.below);
+    lowest.max_address = a.max_address == 0   ? b.max_address
+                         : b.max_address == 0 ? a.max_address
+                                              : std::min(a.max_address, b.max_address);
     lowest.cached = a.cached || b.cached;
     lowest.uncached = a.uncached || b.uncached;
     lowest.protected_memory = a.protected_memory || b.protected_memory;

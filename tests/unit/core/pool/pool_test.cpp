@@ -26,7 +26,7 @@ std::shared_ptr<sa::Heap> memfd() {
 
 /// Which memory it is, without giving it away.
 const void* address(const sa::DmaBuf& buffer) {
-  return buffer.map().bytes().data();
+  return buffer.map_unsynchronized().bytes().data();
 }
 
 /// A heap whose buffers somebody else made.
@@ -70,13 +70,13 @@ TEST_CASE("a pool hands out again what was let go of, with its mapping and descr
   CHECK(buffer.size() == 8192);
   CHECK(buffer.heap() == "memfd:4k");
   const void* where = address(buffer);
-  std::memset(buffer.map().bytes().data(), 7, buffer.size());
+  std::memset(buffer.map_unsynchronized().bytes().data(), 7, buffer.size());
   buffer.reset();
   const int maps = support::mappings();
   const int descriptors = support::open_descriptors();
   sa::DmaBuf again = pool.allocate({.size = 8192, .name = "second name"});
   CHECK(address(again) == where);
-  CHECK(again.map().bytes()[8191] == std::byte{7});
+  CHECK(again.map_unsynchronized().bytes()[8191] == std::byte{7});
   CHECK(again.name() == "second name");
   again.reset();
   CHECK(pool.allocate({.size = 6000}).name().empty());
@@ -89,7 +89,7 @@ TEST_CASE("a buffer comes back with the last of its DmaBuf, mappings and accesse
   sa::Pool pool(memfd());
   sa::DmaBuf buffer = pool.allocate({.size = 4096});
   sa::CpuAccess access = buffer.access(sa::Access::Write);
-  sa::Mapping mapping = buffer.map();
+  sa::Mapping mapping = buffer.map_unsynchronized();
   buffer.reset();
   CHECK(pool.statistics().live == 1);
   access.end();
@@ -97,7 +97,7 @@ TEST_CASE("a buffer comes back with the last of its DmaBuf, mappings and accesse
   const sa::Mapping copy = mapping;
   mapping = {};
   CHECK(pool.statistics().free_buffers == 0);
-  CHECK(pool.allocate({.size = 4096}).map().bytes().data() != copy.bytes().data());
+  CHECK(pool.allocate({.size = 4096}).map_unsynchronized().bytes().data() != copy.bytes().data());
 }
 
 TEST_CASE("requests of another size, alignment, flag or trait get a buffer of their own class") {
@@ -184,10 +184,10 @@ TEST_CASE("options that mean nothing are refused with a sentence") {
   refused(memfd(), {.name = "../x"}, "name");
 }
 
-TEST_CASE("at most max_bytes are kept free, and all of them") {
+TEST_CASE("at most max_free_bytes are kept free, and all of them") {
   const int before = support::open_descriptors();
   {
-    sa::Pool pool(memfd(), {.max_bytes = 5 * 8192 + 4096});
+    sa::Pool pool(memfd(), {.max_free_bytes = 5 * 8192 + 4096});
     std::vector<sa::DmaBuf> held;
     for (int i = 0; i < 12; ++i) {
       held.push_back(pool.allocate({.size = 8192}));
@@ -212,7 +212,7 @@ TEST_CASE("at most max_bytes are kept free, and all of them") {
 }
 
 TEST_CASE("0 bytes or no age keep nothing") {
-  for (const auto& options : {sa::PoolOptions{.max_bytes = 0}, sa::PoolOptions{.max_age = 0ms}}) {
+  for (const auto& options : {sa::PoolOptions{.max_free_bytes = 0}, sa::PoolOptions{.max_age = 0ms}}) {
     sa::Pool pool(memfd(), options);
     pool.allocate({.size = 4096}).reset();
     CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .freed_full = 1});
@@ -261,7 +261,7 @@ TEST_CASE("what is reserved is there without asking upstream, does not age and c
   const auto before = support::count();
   {
     auto upstream = std::make_shared<TestHeap>("test:pool");
-    sa::Pool pool(upstream, {.max_bytes = 8 * 8192, .max_age = 20ms});
+    sa::Pool pool(upstream, {.max_free_bytes = 8 * 8192, .max_age = 20ms});
     pool.reserve(4, {.size = 8000, .name = "reserved"});
     pool.reserve(0, {.size = 8000});
     CHECK(upstream->asked == 4);
@@ -297,7 +297,7 @@ TEST_CASE("what is reserved is there without asking upstream, does not age and c
 
 TEST_CASE("reserve is all or nothing, says what to raise, and makes room") {
   auto upstream = std::make_shared<TestHeap>("test:pool");
-  sa::Pool pool(upstream, {.max_bytes = 4 * 4096});
+  sa::Pool pool(upstream, {.max_free_bytes = 4 * 4096});
   std::error_code ec;
   for (const std::size_t count : {std::size_t{5}, SIZE_MAX}) {
     pool.reserve(count, {.size = 4096}, ec);
@@ -308,7 +308,7 @@ TEST_CASE("reserve is all or nothing, says what to raise, and makes room") {
     pool.reserve(5, {.size = 4096});
     FAIL_CHECK("not refused");
   } catch (const sa::Error& error) {
-    CHECK(std::string(error.what()).find("raise PoolOptions::max_bytes") != std::string::npos);
+    CHECK(std::string(error.what()).find("raise PoolOptions::max_free_bytes") != std::string::npos);
   }
   pool.reserve(1, {.size = 0}, ec);
   CHECK(ec == std::errc::invalid_argument);
@@ -389,19 +389,19 @@ TEST_CASE("what another process was sent stays as it was, whatever the pool hand
   const support::SocketPair turns(SOCK_STREAM);
   const pid_t peer = support::start([&] {
     const sa::DmaBuf received = sa::receive(sockets.b);
-    const sa::Mapping mapping = received.map();
+    const sa::Mapping mapping = received.map_unsynchronized();
     support::signal_peer(turns.b);
     support::wait_for_peer(turns.b);
     return mapping.bytes()[0] == std::byte{1} && mapping.bytes()[4095] == std::byte{1} ? support::passed : support::failed;
   });
   {
     const sa::DmaBuf buffer = pool.allocate({.size = 4096});
-    std::memset(buffer.map().bytes().data(), 1, 4096);
+    std::memset(buffer.map_unsynchronized().bytes().data(), 1, 4096);
     sa::send(sockets.a, buffer);
     REQUIRE(support::wait_for_peer(turns.a));
   }
   for (int i = 0; i < 4; ++i) {
-    std::memset(pool.allocate({.size = 4096}).map().bytes().data(), 2, 4096);
+    std::memset(pool.allocate({.size = 4096}).map_unsynchronized().bytes().data(), 2, 4096);
   }
   support::signal_peer(turns.a);
   CHECK(support::finish(peer) == support::passed);
@@ -429,7 +429,7 @@ TEST_CASE("without zero a pool shows its own earlier contents and does not call 
     for (int round = 0; round < 3; ++round) {
       const sa::DmaBuf buffer = pool.allocate({.size = 8192});
       CHECK(buffer.traits() == pool.info().traits);
-      const auto bytes = buffer.map().bytes();
+      const auto bytes = buffer.map_unsynchronized().bytes();
       CHECK(bytes[0] == (zero || round == 0 ? std::byte{0} : std::byte{9}));
       CHECK(bytes[8191] == bytes[0]);
       std::memset(bytes.data(), 9, bytes.size());
@@ -481,7 +481,7 @@ TEST_CASE("a pool's buffers outlive it and are freed then") {
       pool.reserve(2, {.size = 4096});
     }
     CHECK(support::open_descriptors() == before.descriptors + 1);
-    std::memset(live.map().bytes().data(), 1, live.size());
+    std::memset(live.map_unsynchronized().bytes().data(), 1, live.size());
   }
   CHECK(support::leaked_since(before) == "");
 }

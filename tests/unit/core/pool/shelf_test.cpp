@@ -234,7 +234,7 @@ TEST_CASE("a pool that was asked for many sizes keeps nothing of those it has no
 }
 
 TEST_CASE("threads never get a buffer of another class, also while classes come and go") {
-  sa::Pool pool(memfd(), {.max_bytes = 100 * 4096});
+  sa::Pool pool(memfd(), {.max_free_bytes = 100 * 4096});
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;

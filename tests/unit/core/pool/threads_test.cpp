@@ -19,7 +19,7 @@ namespace {
 
 /// Each word of the memory is its owner's while he has the buffer.
 bool exclusive(const sa::DmaBuf& buffer, std::uint64_t owner) {
-  auto* words = reinterpret_cast<std::uint64_t*>(buffer.map().bytes().data());
+  auto* words = reinterpret_cast<std::uint64_t*>(buffer.map_unsynchronized().bytes().data());
   words[0] = owner;
   words[511] = ~owner;
   std::this_thread::yield();
@@ -29,7 +29,7 @@ bool exclusive(const sa::DmaBuf& buffer, std::uint64_t owner) {
 } // namespace
 
 TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
-  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_bytes = 24 * 4096});
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_free_bytes = 24 * 4096});
   constexpr int thread_count = 6;
   constexpr std::uint64_t rounds = 3000;
   std::atomic<int> wrong{0};
@@ -85,12 +85,12 @@ TEST_CASE("what one thread acquires and another releases comes round: upstream i
         queue.pop_front();
       }
       changed.notify_all();
-      wrong += *reinterpret_cast<int*>(buffer.map().bytes().data()) == round ? 0 : 1;
+      wrong += *reinterpret_cast<int*>(buffer.map_unsynchronized().bytes().data()) == round ? 0 : 1;
     }
   });
   for (int round = 0; round < rounds; ++round) {
     sa::DmaBuf buffer = pool.allocate({.size = 4096});
-    *reinterpret_cast<int*>(buffer.map().bytes().data()) = round;
+    *reinterpret_cast<int*>(buffer.map_unsynchronized().bytes().data()) = round;
     std::unique_lock guard(lock);
     changed.wait(guard, [&] { return queue.size() < in_flight; });
     queue.push_back(std::move(buffer));
@@ -203,7 +203,7 @@ TEST_CASE("a pool is trimmed while a thread acquires and releases as fast as it 
     for (; !done.load(std::memory_order_relaxed); ++rounds) {
       const sa::DmaBuf one = pool.allocate({.size = 4096});
       const sa::DmaBuf other = pool.allocate({.size = 4096});
-      wrong += one.map().bytes().data() != other.map().bytes().data() ? 0 : 1;
+      wrong += one.map_unsynchronized().bytes().data() != other.map_unsynchronized().bytes().data() ? 0 : 1;
     }
   });
   for (int i = 0; i < trims; ++i) {

@@ -99,12 +99,12 @@ size = 1048576
 [carveouts.tree]
 [[device]]
 match = "/dev/video0"
-constraints = "contiguous,below=4G"
+constraints = "contiguous,max-address=4G"
 [[device]]
 match = "driver:vivid"
 constraints = ""
 [pool]
-max-bytes = "128M"
+max-free-bytes = "128M"
 max-age-ms = 2500
 recycle = "always"
 zero = true
@@ -124,9 +124,9 @@ buffers = 0
   CHECK(read.carveouts[2] == sa::CarveoutRegion{"tree", 0, 0, false});
   REQUIRE(read.devices.size() == 2);
   CHECK(read.devices[0].match == "/dev/video0");
-  CHECK(read.devices[0].constraints == sa::parse_constraints("contiguous,below=4G"));
+  CHECK(read.devices[0].constraints == sa::parse_constraints("contiguous,max-address=4G"));
   CHECK(read.devices[1] == sa::DeviceProfile{"driver:vivid", {}});
-  CHECK(read.pool.max_bytes == 128 << 20);
+  CHECK(read.pool.max_free_bytes == 128 << 20);
   CHECK(read.pool.max_age == std::chrono::milliseconds(2500));
   CHECK(read.pool.recycle == sa::Recycle::Always);
   CHECK(read.pool.zero);
@@ -154,8 +154,8 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       // keys
       {"x = 1", "f:1:1: x: unknown key; known here: aliases, carveouts, device, order, pool, quotas"},
       {"\n  alias = 1", "f:2:3: alias: unknown key, did you mean aliases?"},
-      {"[pool]\nmax-byte = 1", "f:2:1: pool.max-byte: unknown key, did you mean max-bytes?",
-       "max-age-ms, max-bytes, recycle, zero"},
+      {"[pool]\nmax-free-byte = 1", "f:2:1: pool.max-free-byte: unknown key, did you mean max-free-bytes?",
+       "max-age-ms, max-free-bytes, recycle, zero"},
       {"[pools]", "f:1:2: pools: unknown key, did you mean pool?"},
       {"[quotas.\"memfd:4k\"]\nbyte = 1", "f:2:1: quotas.\"memfd:4k\".byte: unknown key, did you mean bytes?"},
       {"[carveouts.a]\nbase = 0\nsize = 4096\nname = 1",
@@ -175,7 +175,7 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[[device]]\nmatch = \"/a\"\nconstraints = []", "f:3:15: device[0].constraints: must be a string, not an array"},
       {"pool = true", "f:1:8: pool: must be a table, not a boolean"},
       {"[pool]\nzero = \"yes\"", "f:2:8: pool.zero: must be true or false, not a string"},
-      {"[pool]\nmax-bytes = 1.5", "f:2:13: pool.max-bytes: must be a number of bytes", "not a number with a fraction"},
+      {"[pool]\nmax-free-bytes = 1.5", "f:2:18: pool.max-free-bytes: must be a number of bytes", "not a number with a fraction"},
       {"[pool]\nmax-age-ms = \"2s\"", "f:2:14: pool.max-age-ms: must be a number of milliseconds, or \"never\", not a string"},
       {"[pool]\nrecycle = 1", "f:2:11: pool.recycle: must be a string"},
       {"[quotas]\nsystem = 1", "f:2:10: quotas.system: must be a table"},
@@ -319,7 +319,7 @@ constraints = "contiguous"
 match = "/dev/two"
 constraints = "contiguous"
 [pool]
-max-bytes = 1
+max-free-bytes = 1
 zero = true
 [quotas.one]
 bytes = 1
@@ -357,7 +357,7 @@ buffers = 7
   CHECK(to_string(both.devices[0].constraints) == "align=4K");
   CHECK(both.devices[1].match == "/dev/two");
   CHECK(both.devices[2].match == "/dev/three");
-  CHECK(both.pool.max_bytes == 1);
+  CHECK(both.pool.max_free_bytes == 1);
   CHECK_FALSE(both.pool.zero);
   CHECK(both.pool.max_age == std::chrono::milliseconds(5));
   CHECK(both.quotas == std::vector<sa::Quota>{{"one", SIZE_MAX, 7}, {"two", 2, SIZE_MAX}});
@@ -365,9 +365,9 @@ buffers = 7
 
 TEST_CASE("nothing of a wrong file is applied, and the others are") {
   const Folder folder;
-  write(folder / "1", "order = [\"memfd:4k\"]\n[pool]\nmax-bytes = 1\n");
+  write(folder / "1", "order = [\"memfd:4k\"]\n[pool]\nmax-free-bytes = 1\n");
   write(folder / "2", "order = [\"memfd:huge\"]\naliases.x = [\"cma\"]\ncarveouts.c = {base = 0, size = 4096}\n"
-                      "[pool]\nmax-bytes = 2\nzero = true\n[quotas.system]\nbytes = \"much\"\n");
+                      "[pool]\nmax-free-bytes = 2\nzero = true\n[quotas.system]\nbytes = \"much\"\n");
   write(folder / "3", "[pool]\nmax-age-ms = 3\n");
   const auto [used, refused] = sa::detail::load_configuration({{folder / "1"}, {folder / "2"}, {folder / "3"}});
   REQUIRE(refused.size() == 1);
@@ -375,7 +375,7 @@ TEST_CASE("nothing of a wrong file is applied, and the others are") {
   sa::Configuration expected;
   expected.files = {folder / "1", folder / "3"};
   expected.order = {"memfd:4k"};
-  expected.pool.max_bytes = 1;
+  expected.pool.max_free_bytes = 1;
   expected.pool.max_age = std::chrono::milliseconds(3);
   CHECK(used == expected);
 }
@@ -678,8 +678,8 @@ TEST_CASE("the example configuration is right, and shows every key") {
   CHECK(shown.carveouts.size() == 2);
   CHECK(shown.devices.size() == 2);
   CHECK_FALSE(shown.quotas.empty());
-  for (const char* key : {"base", "size", "device-memory", "match", "constraints", "max-bytes", "max-age-ms", "recycle", "zero",
-                          "bytes", "buffers"}) {
+  for (const char* key : {"base", "size", "device-memory", "match", "constraints", "max-free-bytes", "max-age-ms", "recycle",
+                          "zero", "bytes", "buffers"}) {
     CAPTURE(key);
     CHECK(says(active, std::string("\n") + key + " = "));
   }

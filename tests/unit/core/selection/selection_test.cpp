@@ -64,7 +64,7 @@ bool says(const std::string& text, const std::string& part) {
 
 TEST_CASE("every heap is either chosen or refused with a reason") {
   const Board board;
-  for (const char* text : {"", "contiguous", "dma-buf,below=4G", "uncached", "protected", "align=1M"}) {
+  for (const char* text : {"", "contiguous", "dma-buf,max-address=4G", "uncached", "protected", "align=1M"}) {
     CAPTURE(text);
     const sa::Selection selection = board.registry.select(sa::parse_constraints(text));
     CHECK(selection.choices.size() + selection.refusals.size() == 5);
@@ -101,8 +101,8 @@ TEST_CASE("what each demand refuses, and that its sentence says why") {
   CHECK(says(refused({.alignment = 65536}, "cma:cma0"), "64 KiB"));
   CHECK(says(refused({.uncached = true}, "cma:cma0"), "uncached"));
   CHECK(says(refused({.protected_memory = true}, "cma:cma0"), "protected"));
-  CHECK(says(refused({.below = 0x30000000}, "carveout:camera"), "0x40000000"));
-  CHECK(refused({.below = 0x40000000}, "carveout:camera").empty());
+  CHECK(says(refused({.max_address = 0x30000000}, "carveout:camera"), "0x40000000"));
+  CHECK(refused({.max_address = 0x40000000}, "carveout:camera").empty());
   CHECK(says(refused({}, "memfd:4k", (1 << 20) + 1), "1 MiB"));
   CHECK(refused({}, "memfd:4k", 1 << 20).empty());
   board.cma->change().traits = Trait::DmaBuf | Trait::Contiguous | Trait::Protected;
@@ -115,7 +115,7 @@ TEST_CASE("what each demand refuses, and that its sentence says why") {
 
 TEST_CASE("memory from anywhere is refused below an address that the machine's memory exceeds; a region is not known") {
   const Board board;
-  const sa::Selection selection = board.registry.select({.below = 0x1000000}); // 16 MiB: every machine has more
+  const sa::Selection selection = board.registry.select({.max_address = 0x1000000}); // 16 MiB: every machine has more
   CHECK(says(reason(selection, "dma-heap:system"), "0x1000000"));
   REQUIRE(names(selection) == "cma:cma0");
   CHECK(selection.choices[0].certainty == Certainty::Unknown);
