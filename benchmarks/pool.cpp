@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/// sa::Pool beside GStreamer's GstBufferPool, in one run: acquire and release on one thread and on two, a buffer that one
-/// thread acquires and another releases, and whole cycles with a frame written. Times are of one buffer.
+/// sa::Pool beside GStreamer's GstBufferPool, and beside the least that a pool can be, a spin lock and a vector, in one run:
+/// acquire and release on one thread and on two, a buffer that one thread acquires and another releases, and whole cycles with a
+/// frame written. Times are of one buffer.
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include <benchmark/benchmark.h>
 #include <gst/gst.h>
@@ -23,6 +25,55 @@ constexpr std::size_t frame = 3110400; // 1080p NV12
 sa::Pool& pool() {
   static sa::Pool one(sa::Registry::system().find("memfd:4k"), {.max_age = std::chrono::milliseconds::max()});
   return one;
+}
+
+/// The reference: pointers in a vector behind a spin lock.
+class LockAndVector {
+public:
+  struct Frame {
+    std::array<std::byte, 64> state{};
+  };
+
+  Frame* acquire() {
+    Frame* frame = nullptr;
+    lock();
+    if (!free_.empty()) {
+      frame = free_.back();
+      free_.pop_back();
+    }
+    unlock();
+    return frame == nullptr ? new Frame : frame;
+  }
+  void release(Frame* frame) {
+    lock();
+    free_.push_back(frame);
+    unlock();
+  }
+
+private:
+  void lock() {
+    for (int spins = 0; locked_.load(std::memory_order_relaxed) || locked_.exchange(true, std::memory_order_acquire); ++spins) {
+      if (spins == 1000) {
+        std::this_thread::yield();
+        spins = 0;
+      } else {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+      }
+    }
+  }
+  void unlock() {
+    locked_.store(false, std::memory_order_release);
+  }
+
+  std::atomic<bool> locked_{false};
+  std::vector<Frame*> free_;
+};
+
+LockAndVector& reference() {
+  static auto* const one = new LockAndVector;
+  return *one;
 }
 
 /// A GstBufferPool of plain memory, with no upper limit.
@@ -64,6 +115,25 @@ void one_thread_code_sa(benchmark::State& state) {
 void one_thread_gst(benchmark::State& state) {
   for (auto _ : state) {
     gst_buffer_unref(gst_acquire());
+  }
+}
+
+/// The same behind a handle that gives the frame back with its last copy, as a pipeline would hold it.
+std::shared_ptr<LockAndVector::Frame> acquire_shared() {
+  return {reference().acquire(), [](LockAndVector::Frame* frame) { reference().release(frame); }};
+}
+
+void one_thread_shared_reference(benchmark::State& state) {
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(acquire_shared()->state.data());
+  }
+}
+
+void one_thread_reference(benchmark::State& state) {
+  for (auto _ : state) {
+    LockAndVector::Frame* const frame = reference().acquire();
+    benchmark::DoNotOptimize(frame->state.data());
+    reference().release(frame);
   }
 }
 
@@ -152,6 +222,16 @@ void across_threads_gst(benchmark::State& state) {
   across<GstBuffer*>(state, gst_acquire, [](GstBuffer*& buffer) { gst_buffer_unref(buffer); });
 }
 
+void across_threads_reference(benchmark::State& state) {
+  across<LockAndVector::Frame*>(
+      state, [] { return reference().acquire(); }, [](LockAndVector::Frame*& frame) { reference().release(frame); });
+}
+
+void across_threads_shared_reference(benchmark::State& state) {
+  across<std::shared_ptr<LockAndVector::Frame>>(state, acquire_shared,
+                                                [](std::shared_ptr<LockAndVector::Frame>& frame) { frame.reset(); });
+}
+
 void across_threads_integers(benchmark::State& state) {
   across<std::uint64_t>(
       state, [n = std::uint64_t{0}]() mutable { return ++n; }, [](std::uint64_t& n) { benchmark::DoNotOptimize(n); });
@@ -181,11 +261,19 @@ int main(int argc, char** argv) {
   using benchmark::RegisterBenchmark;
   RegisterBenchmark("pool: acquire+release/sa", one_thread_sa);
   RegisterBenchmark("pool: acquire+release/GstBufferPool", one_thread_gst);
+  RegisterBenchmark("pool: acquire+release/lock and vector", one_thread_reference);
+  RegisterBenchmark("pool: acquire+release/lock, vector and shared_ptr", one_thread_shared_reference);
   RegisterBenchmark("pool: acquire+release by error code/sa", one_thread_code_sa);
   RegisterBenchmark("pool: acquire+release on each thread/sa", one_thread_sa)->Threads(2)->UseRealTime();
   RegisterBenchmark("pool: acquire+release on each thread/GstBufferPool", one_thread_gst)->Threads(2)->UseRealTime();
+  RegisterBenchmark("pool: acquire+release on each thread/lock and vector", one_thread_reference)->Threads(2)->UseRealTime();
+  RegisterBenchmark("pool: acquire+release on each thread/lock, vector and shared_ptr", one_thread_shared_reference)
+      ->Threads(2)
+      ->UseRealTime();
   RegisterBenchmark("pool: across threads, 64 slots/sa", across_threads_sa)->UseRealTime();
   RegisterBenchmark("pool: across threads, 64 slots/GstBufferPool", across_threads_gst)->UseRealTime();
+  RegisterBenchmark("pool: across threads, 64 slots/lock and vector", across_threads_reference)->UseRealTime();
+  RegisterBenchmark("pool: across threads, 64 slots/lock, vector and shared_ptr", across_threads_shared_reference)->UseRealTime();
   RegisterBenchmark("pool: across threads, 64 slots/bare ring", across_threads_integers)->UseRealTime();
   RegisterBenchmark("pool: 1080p get+access+write/sa", cycle_sa);
   RegisterBenchmark("pool: 1080p get+access+write/bare memset", cycle_memset);

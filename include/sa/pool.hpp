@@ -4,8 +4,8 @@
 ///
 /// A fresh buffer costs its zeroing and a page fault for each of its pages, a thousand times what it costs to write it
 /// again. A Pool keeps what its users let go of, mapping and descriptor included, and hands it to the next request of
-/// the same class: size (rounded as the heap rounds), alignment, flags and required traits. Neither way makes a system
-/// call or a heap allocation, as long as the buffer was not given away (see Recycle).
+/// the same class: size (rounded as the heap rounds), alignment, flags and required traits. That makes no system call and
+/// takes no memory, unless the buffer was given away (see Recycle): then it makes two or three system calls.
 #pragma once
 
 #include <chrono>
@@ -21,18 +21,25 @@
 namespace sa { inline namespace v0 {
 
 namespace detail {
-class Rack;
-class Shelves;
+class FreeLists;
+struct SizeClass;
 }
 
 /// When a buffer may be used again. One that nobody else ever got (no DmaBuf::fd(), dup(), release(),
 /// import_sync_file(), sa::send(), and no fork(2) while it was in use) always is. The others were given away:
 enum class Recycle {
-  /// Given away: only if nobody else has it any more and no device works on it. That can be told for the kernel's own
+  /// Given away: only when nobody else has it any more and no device works on it. That can be told for the kernel's own
   /// dma-heaps, udmabuf and this project's modules (Memory::count_tells): the `count` in the dma-buf's
-  /// /proc/self/fdinfo (Documentation/filesystems/proc.rst) is this process' own fd and mapping, and its fences are
-  /// signalled. It costs some microseconds. Everything else that was given away, memfds, DRM buffers and carveouts
-  /// through /dev/mem among them, is freed.
+  /// /proc/self/fdinfo (Documentation/filesystems/proc.rst) is this process' own descriptor and mapping, and its fences are
+  /// signalled. A buffer that somebody still has when it comes back is set aside, within max_free_bytes, and looked at again
+  /// when a later request finds no free one: a V4L2 queue lets go of a buffer when another one is queued in its place.
+  /// It is freed when it gets older than max_age, or when a free buffer needs its room.
+  ///
+  /// Costs two system calls for each use, three where the buffer was set aside, and one more descriptor for each such buffer:
+  /// its fdinfo file stays open. A pool that runs out of descriptors (EMFILE, ENFILE) closes these first.
+  ///
+  /// Every other buffer that was given away is freed, since nobody can tell who has it: memfds, DRM buffers and carveouts
+  /// through /dev/mem.
   WhenUnshared,
   /// Always: for an owner who queues the same buffers to the same device for ever, where the device holds on to them
   /// (V4L2 until REQBUFS(0)). The risk is the owner's: whoever still has the descriptor, a mapping or a running job sees
@@ -41,7 +48,8 @@ enum class Recycle {
 };
 
 struct PoolOptions {
-  /// Bytes kept free at most, as large as the buffers really are. 0 keeps nothing.
+  /// Bytes kept at most, as large as the buffers really are: those that are free or set aside, and all reserved ones, which
+  /// own their room while they are in use. 0 keeps nothing.
   std::size_t max_free_bytes = std::size_t{256} << 20;
   /// A free buffer older than this is given back, at the latest a quarter of it later. milliseconds::max(): never. 0
   /// keeps nothing. Buffers of reserve() do not age.
@@ -62,7 +70,8 @@ struct PoolStatistics {
   std::uint64_t misses = 0;       ///< allocations that went upstream and succeeded
   std::uint64_t live = 0;         ///< buffers of this pool in use
   std::uint64_t free_buffers = 0; ///< buffers kept free
-  std::uint64_t free_bytes = 0;   ///< bytes they have
+  std::uint64_t set_aside = 0;    ///< buffers kept that somebody else had when they came back (Recycle::WhenUnshared)
+  std::uint64_t free_bytes = 0;   ///< bytes of both
   std::uint64_t freed_shared = 0; ///< freed, not kept: given away, and perhaps still seen by somebody (Recycle)
   std::uint64_t freed_full = 0;   ///< freed, not kept: no room under max_free_bytes, or the pool is gone
   std::uint64_t freed_old = 0;    ///< kept free, then given back for its age
@@ -84,12 +93,12 @@ struct PoolStatistics {
 /// when it first allocates. A child never keeps a buffer that its parent made. A fork that goes past the C library
 /// (_Fork(), clone(2) with neither CLONE_VM nor an exec) is not noticed: such a child must not touch its parent's pools.
 ///
-/// Threads: any number may use a pool at once. Nobody waits while another thread allocates or frees memory. A thread that finds
-/// free buffers only with another one, which uses them itself, takes them over by one membarrier(2), some microseconds; the
-/// other then leaves the next ones where they are found without. One that acquires and one that releases never need it.
+/// Threads: any number may use a pool at once. One lock guards its lists; it is never held during a system call that can
+/// block, nor while memory is made or freed.
+///
+/// A pool whose requests mostly go upstream although buffers come back logs one warning that names the remedy.
 class SA_API Pool final : public Heap {
 public:
-  /// The first pool of a process registers it for membarrier(2), which takes some milliseconds once other threads run.
   /// @param upstream the heap to ask; kept
   /// @throws Error EINVAL: no upstream, a negative max_age, an unknown Recycle, a malformed name
   explicit Pool(std::shared_ptr<Heap> upstream, PoolOptions options = {});
@@ -100,14 +109,15 @@ public:
   [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
 
   /// Allocates @p count buffers now and keeps them free for such requests, until trim(): what is known to be needed from
-  /// a region that fragments, CMA, is reserved at start and never given back. They do not age and come back after each
-  /// use, as long as Recycle lets them. All or none; other free buffers make room.
-  /// @throws Error ENOMEM: count buffers of that size are more than max_free_bytes; whatever upstream reports. EOPNOTSUPP:
-  ///         upstream's buffers cannot be kept.
+  /// a region that fragments, CMA, is reserved at start and never given back. Reserved buffers own their part of
+  /// max_free_bytes, do not age, and come back after each use whatever other requests do, as long as Recycle lets them. All
+  /// or none; free buffers that are not reserved make room.
+  /// @throws Error ENOMEM: they and what is reserved already are more than max_free_bytes; whatever upstream reports.
+  ///         EOPNOTSUPP: upstream's buffers cannot be kept.
   void reserve(std::size_t count, const AllocRequest& request);
   void reserve(std::size_t count, const AllocRequest& request, std::error_code& ec) noexcept;
 
-  /// Gives every free buffer back, reserved ones too.
+  /// Gives every buffer back that is kept, reserved ones too.
   void trim() noexcept;
 
   [[nodiscard]] PoolStatistics statistics() const noexcept;
@@ -120,13 +130,13 @@ protected:
 private:
   DmaBuf allocate_fresh(const AllocRequest& request, std::error_code& ec);
   DmaBuf ask_upstream(const AllocRequest& request, std::error_code& ec);
-  void join(detail::Buffer& buffer, detail::Rack& rack, unsigned epoch, bool reserved) noexcept;
+  void join(detail::Buffer& buffer, detail::SizeClass& size_class, unsigned epoch, bool reserved) noexcept;
 
   std::shared_ptr<Heap> upstream_;
   PoolOptions options_;
   HeapInfo info_;
   std::size_t granularity_; // bytes, of classes
-  std::shared_ptr<detail::Shelves> shelves_;
+  std::shared_ptr<detail::FreeLists> lists_;
 };
 
 }} // namespace sa::v0

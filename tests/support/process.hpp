@@ -48,6 +48,10 @@ struct Injection {
 };
 bool inject(const Injection& injection);
 
+/// Runs @p body in a child and counts its system calls between its first two calls of mark(); negative when that failed.
+long count_system_calls(const std::function<int()>& body);
+void mark();
+
 /// From here on, in this process, every system call but write() and exit is its end: SIGSYS. For children.
 bool forbid_system_calls();
 

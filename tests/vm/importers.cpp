@@ -99,6 +99,49 @@ int Camera::capture(const sa::DmaBuf& buffer) {
   return error;
 }
 
+Stream::Stream(const Camera& camera, unsigned slots) : fd_(camera.fd_) {
+  v4l2_requestbuffers request{};
+  request.count = slots;
+  request.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  request.memory = V4L2_MEMORY_DMABUF;
+  REQUIRE(::ioctl(fd_, VIDIOC_REQBUFS, &request) == 0);
+  REQUIRE(request.count == slots);
+}
+
+Stream::~Stream() {
+  int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  ::ioctl(fd_, VIDIOC_STREAMOFF, &type);
+  v4l2_requestbuffers request{};
+  request.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  request.memory = V4L2_MEMORY_DMABUF;
+  ::ioctl(fd_, VIDIOC_REQBUFS, &request);
+}
+
+void Stream::queue(unsigned slot, const sa::DmaBuf& buffer) {
+  v4l2_buffer queued{};
+  queued.index = slot;
+  queued.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  queued.memory = V4L2_MEMORY_DMABUF;
+  queued.m.fd = buffer.fd();
+  queued.length = static_cast<__u32>(buffer.size());
+  REQUIRE(::ioctl(fd_, VIDIOC_QBUF, &queued) == 0);
+}
+
+unsigned Stream::dequeue() {
+  if (!runs_) {
+    int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+    REQUIRE(::ioctl(fd_, VIDIOC_STREAMON, &type) == 0);
+    runs_ = true;
+  }
+  pollfd ready{fd_, POLLIN, 0};
+  REQUIRE(::poll(&ready, 1, 20000) == 1);
+  v4l2_buffer done{};
+  done.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  done.memory = V4L2_MEMORY_DMABUF;
+  REQUIRE(::ioctl(fd_, VIDIOC_DQBUF, &done) == 0);
+  return done.index;
+}
+
 bool Camera::shows_colour_bars(std::span<const std::byte> picture) const {
   // White, yellow, cyan, green, magenta, red, blue, black: red, green and blue on or off.
   constexpr bool bars[8][3] = {{true, true, true},  {true, true, false},  {false, true, true},  {false, true, false},

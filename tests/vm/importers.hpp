@@ -39,9 +39,29 @@ public:
   [[nodiscard]] bool shows_colour_bars(std::span<const std::byte> picture) const;
 
 private:
+  friend class Stream;
   int fd_ = -1;
   std::size_t frame_size_ = 0;
   std::size_t stride_ = 0;
+};
+
+/// The queue of a camera that runs.
+class Stream {
+public:
+  /// REQUIREs that the driver has so many slots.
+  Stream(const Camera& camera, unsigned slots);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream();
+
+  /// Queues @p buffer in @p slot; the driver lets go of the one that was there before.
+  void queue(unsigned slot, const sa::DmaBuf& buffer);
+  /// Starts the camera when it is called first; waits for a frame and says in which slot it is.
+  unsigned dequeue();
+
+private:
+  int fd_;
+  bool runs_ = false;
 };
 
 /// Imports @p fd into a DRM card through PRIME and lets it go again: 0, or the errno of the refusal. With @p framebuffer

@@ -4,30 +4,27 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// Waits for another thread, which is some nanoseconds from its end, unless it was preempted or forks: sleeps then, or a
-/// thread of lower priority could not run.
-/// @param attempt counts from 0
-void wait_a_moment(int attempt) noexcept;
-
-template <typename Condition>
-void wait_while(Condition&& condition) noexcept {
-  for (int attempt = 0; condition(); ++attempt) {
-    wait_a_moment(attempt);
-  }
-}
-
 class SpinLock {
 public:
-  [[nodiscard]] bool try_lock() noexcept { return !locked_.exchange(true, std::memory_order_acquire); }
   void lock() noexcept {
-    wait_while([&] { return locked_.load(std::memory_order_relaxed) || !try_lock(); });
+    for (int attempt = 0; locked_.exchange(true, std::memory_order_acquire); ++attempt)
+      [[unlikely]] {
+        while (locked_.load(std::memory_order_relaxed) && ++attempt < patience) {
+        }
+        if (attempt >= patience) { // its owner was preempted, or forks; a thread of lower priority must be able to run
+          std::this_thread::sleep_for(std::chrono::microseconds(50));
+        }
+      }
   }
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
 
 private:
+  static constexpr int patience = 10000; ///< looks, some tens of microseconds
   std::atomic<bool> locked_{false};
 };
 

@@ -63,6 +63,8 @@ public:
   [[nodiscard]] PoolPlace& place() noexcept { return place_; }
   [[nodiscard]] const PoolPlace& place() const noexcept { return place_; }
 
+  /// The open /proc/self/fdinfo file of the descriptor, or nothing (sharing_of()); the pool's own.
+  [[nodiscard]] UniqueFd& fdinfo() noexcept { return fdinfo_; }
   /// Nobody else has it any more, as far as its pool can tell.
   void taken_back() noexcept { given_away_.store(false, std::memory_order_relaxed); }
 
@@ -119,6 +121,7 @@ private:
   std::atomic<std::byte*> bytes_{nullptr};
   Attachments attachments_; // before memory_: they end after it
   PoolSlip slip_;
+  UniqueFd fdinfo_;
   Memory memory_;
   std::shared_ptr<const std::string> heap_;
 };

@@ -17,15 +17,18 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// References to the dma-buf behind @p fd: descriptors in every process and in flight, mappings, imports by devices
-/// (dma_buf_show_fdinfo() in drivers/dma-buf/dma-buf.c).
-std::optional<long> count_of(int fd) noexcept {
-  std::array<char, 40> path{};
-  std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", fd);
-  const UniqueFd file{uninterrupted([&] { return ::open(path.data(), O_RDONLY | O_CLOEXEC); })};
+/// References to the dma-buf of @p buffer: descriptors in every process and in flight, mappings, imports by devices
+/// (dma_buf_show_fdinfo() in drivers/dma-buf/dma-buf.c). The file is made anew for each read from its start (seq_file).
+std::optional<long> count_of(Buffer& buffer) noexcept {
+  if (!buffer.fdinfo()) {
+    std::array<char, 40> path{};
+    std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", buffer.memory().fd.get());
+    buffer.fdinfo() = UniqueFd{uninterrupted([&] { return ::open(path.data(), O_RDONLY | O_CLOEXEC); })};
+  }
   // pos, flags, mnt_id, ino, size, count, exp_name, name: the names are the last, and the longest may be cut.
   std::array<char, 512> text{};
-  const ssize_t length = file ? uninterrupted([&] { return ::read(file.get(), text.data(), text.size()); }) : -1;
+  const ssize_t length =
+      buffer.fdinfo() ? uninterrupted([&] { return ::pread(buffer.fdinfo().get(), text.data(), text.size(), 0); }) : -1;
   if (length <= 0) {
     return std::nullopt;
   }
@@ -55,14 +58,18 @@ bool idle(const Buffer& buffer) noexcept {
   return uninterrupted([&] { return ::poll(&fences, 1, 0); }) == 1 && fences.revents == POLLOUT;
 }
 
-bool unshared(const Buffer& buffer) noexcept {
+Sharing sharing_of(Buffer& buffer) noexcept {
   const Memory& memory = buffer.memory();
   if (!memory.count_tells || memory.descriptor != Descriptor::DmaBuf || !memory.fd) {
-    return false;
+    return Sharing::Unknown;
+  }
+  const std::optional<long> count = count_of(buffer);
+  if (!count) {
+    return Sharing::Unknown;
   }
   const long own = 1 + (buffer.mapped() && !memory.map_fd ? 1 : 0); // a mapping of map_fd is none of the dma-buf
-  // In this order: who has let go of it cannot add a fence any more.
-  return count_of(memory.fd.get()) == own && idle(buffer);
+  // In this order: a device that has let go of the buffer cannot add a fence any more.
+  return *count == own && idle(buffer) ? Sharing::Alone : Sharing::Shared;
 }
 
 }}} // namespace sa::v0::detail

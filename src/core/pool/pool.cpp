@@ -2,7 +2,6 @@
 #include <sa/pool.hpp>
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,18 +9,18 @@
 #include "core/base/failure.hpp"
 #include "core/base/fork.hpp"
 #include "core/base/heap_name.hpp"
+#include "core/base/log.hpp"
 #include "core/base/system_facts.hpp"
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/zero.hpp"
 #include "core/heap/request.hpp"
-#include "core/pool/pools.hpp"
-#include "core/pool/shelves.hpp"
+#include "core/pool/free_lists.hpp"
 
 namespace sa { inline namespace v0 {
 
 using detail::Buffer;
 using detail::fail;
-using detail::PoolClass;
+using detail::FreeLists;
 
 namespace {
 
@@ -51,17 +50,11 @@ HeapInfo describe(const std::shared_ptr<Heap>& upstream, const PoolOptions& opti
   return info;
 }
 
-/// Whether free buffers of a pool may be what is missing.
-bool lacks_what_a_pool_has(const std::error_code& ec) {
-  constexpr std::array lacks{ENOMEM, EDQUOT, EMFILE, ENFILE};
-  return std::find(lacks.begin(), lacks.end(), ec.value()) != lacks.end();
-}
-
 /// The class of @p request. Its size is what upstream rounds to: smaller requests may be served by the same buffer.
-PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
+detail::PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
   // One that overflows goes upstream as it is, to be refused there.
   const std::size_t rounded = detail::round_up(request.size, std::max(granularity, request.alignment));
-  return {std::max(rounded, request.size), request};
+  return {std::max(rounded, request.size), request.alignment, request.require, request.flags};
 }
 
 } // namespace
@@ -70,13 +63,12 @@ Pool::Pool(std::shared_ptr<Heap> upstream, PoolOptions options)
     : upstream_(std::move(upstream)), options_(std::move(options)), info_(describe(upstream_, options_)),
       // An alias has 1, since each candidate has its own: then pages.
       granularity_(info_.granularity > 1 ? info_.granularity : detail::page_size()),
-      shelves_(std::make_shared<detail::Shelves>(options_)) {
-  detail::enlist(shelves_);
+      lists_(std::make_shared<detail::FreeLists>(options_)) {
+  detail::enlist(lists_);
 }
 
 Pool::~Pool() {
-  detail::delist(*shelves_);
-  shelves_->close();
+  lists_->close();
 }
 
 void Pool::check_fit(const AllocRequest& request, std::error_code& ec) const {
@@ -88,10 +80,10 @@ void Pool::check_fit(const AllocRequest& request, std::error_code& ec) const {
 }
 
 DmaBuf Pool::do_allocate(const AllocRequest& request, std::error_code& ec) {
-  const PoolClass of = class_of(request, granularity_);
-  while (Buffer* buffer = shelves_->acquire(of)) {
+  const detail::PoolClass of = class_of(request, granularity_);
+  while (Buffer* buffer = lists_->acquire(of)) {
     if (options_.zero && !detail::zero(*buffer)) {
-      shelves_->discard(*buffer);
+      lists_->discard(*buffer);
       continue;
     }
     buffer->remember_name(request.name);
@@ -101,13 +93,16 @@ DmaBuf Pool::do_allocate(const AllocRequest& request, std::error_code& ec) {
 }
 
 DmaBuf Pool::allocate_fresh(const AllocRequest& request, std::error_code& ec) {
-  shelves_->drop_inherited();
+  lists_->drop_inherited();
+  lists_->age(FreeLists::Clock::now()); // also where no thread could be started for it
   // Before the memory exists: a fork while it is made counts as one while it is in use.
   const unsigned epoch = detail::fork_epoch.load(std::memory_order_acquire);
   DmaBuf made = ask_upstream(request, ec);
   if (Buffer* buffer = Handover::buffer(made); buffer != nullptr && buffer->can_join_pool()) {
-    join(*buffer, shelves_->enter(class_of(request, granularity_), 1), epoch, false);
-    shelves_->note_miss();
+    join(*buffer, lists_->enter(class_of(request, granularity_), 1), epoch, false);
+    if (const std::string_view complaint = lists_->note_miss(); !complaint.empty()) {
+      detail::log_warning([&] { return fmt::format("the pool {} is of little use: {}", info_.name, complaint); });
+    }
   }
   return made;
 }
@@ -131,8 +126,12 @@ DmaBuf Pool::ask_upstream(const AllocRequest& request, std::error_code& ec) {
     return made;
   };
   DmaBuf made = ask();
-  if (ec && lacks_what_a_pool_has(ec) && asked.size <= info_.max_size &&
-      shelves_->trim(detail::Shelves::Which::Unreserved) != 0) {
+  const bool no_descriptors = ec.value() == EMFILE || ec.value() == ENFILE;
+  if (no_descriptors && lists_->close_fdinfo() != 0) {
+    made = ask();
+  }
+  if ((no_descriptors || ec.value() == ENOMEM || ec.value() == EDQUOT) && ec && asked.size <= info_.max_size &&
+      lists_->trim(false) != 0) {
     made = ask();
   }
   if (ec && !said.empty()) {
@@ -141,10 +140,9 @@ DmaBuf Pool::ask_upstream(const AllocRequest& request, std::error_code& ec) {
   return made;
 }
 
-void Pool::join(Buffer& buffer, detail::Rack& rack, unsigned epoch, bool reserved) noexcept {
+void Pool::join(Buffer& buffer, detail::SizeClass& size_class, unsigned epoch, bool reserved) noexcept {
   const Traits traits = buffer.memory().traits;
-  buffer.join_pool({shelves_, &rack, buffer.memory().size, reserved}, epoch,
-                   options_.zero ? traits : traits.without(Trait::Zeroed));
+  buffer.join_pool({lists_, &size_class, reserved}, epoch, options_.zero ? traits : traits.without(Trait::Zeroed));
 }
 
 void Pool::reserve(std::size_t count, const AllocRequest& request) {
@@ -165,7 +163,8 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
     const std::size_t most = options_.max_age.count() == 0 ? 0 : options_.max_free_bytes;
     const auto too_much = [&](std::size_t each) {
       fail(ec, ENOMEM, [&] {
-        return fmt::format("{} buffers of {} are more than the {} that the pool may keep; raise PoolOptions::max_free_bytes",
+        return fmt::format("{} buffers of {} and what is reserved already are more than the {} that the pool may keep; raise "
+                           "PoolOptions::max_free_bytes",
                            count, detail::bytes_text(each), detail::bytes_text(most));
       });
     };
@@ -174,7 +173,7 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
       too_much(at_least);
       return;
     }
-    shelves_->drop_inherited();
+    lists_->drop_inherited();
     std::vector<DmaBuf> made; // of no pool yet: what ends here is freed
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -189,26 +188,26 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
       }
       bytes += buffer->memory().size;
     }
-    detail::Rack& rack = shelves_->enter(class_of(request, granularity_), count);
-    if (!shelves_->set_room_aside(bytes, detail::Shelves::Which::All)) {
-      shelves_->leave(rack, count);
+    detail::SizeClass& size_class = lists_->enter(class_of(request, granularity_), count);
+    if (!lists_->reserve_room(bytes)) {
+      lists_->leave(size_class, count);
       too_much(made.front().size());
       return;
     }
     for (DmaBuf& one : made) {
       Buffer* buffer = Handover::unwrap(one);
-      join(*buffer, rack, 0, true);
-      shelves_->park_reserved(*buffer);
+      join(*buffer, size_class, detail::fork_epoch.load(std::memory_order_relaxed), true);
+      lists_->keep_reserved(*buffer);
     }
   });
 }
 
 void Pool::trim() noexcept {
-  shelves_->trim(detail::Shelves::Which::All);
+  lists_->trim(true);
 }
 
 PoolStatistics Pool::statistics() const noexcept {
-  return shelves_->statistics();
+  return lists_->statistics();
 }
 
 }} // namespace sa::v0

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "core/pool/pools.hpp"
-
-#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -17,107 +16,77 @@
 
 #include "core/base/fork.hpp"
 #include "core/base/log.hpp"
-#include "core/pool/shelves.hpp"
+#include "core/pool/free_lists.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-using Clock = Shelves::Clock;
+using Clock = FreeLists::Clock;
 
-/// Every open pool. Held over a fork.
 struct Pools {
-  std::mutex lock;
-  std::vector<std::weak_ptr<Shelves>> open;
-  std::vector<std::shared_ptr<Shelves>> held; ///< over a fork: so that none ends meanwhile
-};
+  std::mutex lock;                             ///< for all of it; held over a fork
+  std::vector<std::shared_ptr<FreeLists>> all; ///< pools, also those that have ended: their buffers may be in use
 
-/// The thread that looks for buffers that got too old. Held over a fork.
-struct Ageing {
-  std::mutex lock;
+  // The thread that gives old buffers back.
   std::condition_variable changed;
   bool started = false;
   bool woken = false;
   bool looking = false; ///< it frees buffers, with no lock held
-  bool ended = false;   ///< the process exits
+  bool exiting = false; ///< the process is
 };
 
-// Never destroyed: buffers may come back while other objects' destructors run, and the thread while they do.
+// Never destroyed: buffers may come back while other objects' destructors run, and the thread runs while they do.
 Pools& pools() {
-  static auto* const all = new Pools;
-  return *all;
-}
-
-Ageing& ageing() {
-  static auto* const one = new Ageing;
+  static auto* const one = new Pools;
   return *one;
 }
 
-std::vector<std::shared_ptr<Shelves>> open_pools() {
-  std::vector<std::shared_ptr<Shelves>> found;
-  const std::lock_guard guard(pools().lock);
-  found.reserve(pools().open.size());
-  for (const auto& pool : pools().open) {
-    if (auto shelves = pool.lock()) {
-      found.push_back(std::move(shelves));
-    }
-  }
-  return found;
-}
-
-/// Looks once; when to look again.
+/// Looks once, without the lock; when to look again.
 std::optional<Clock::time_point> look() noexcept {
   std::optional<Clock::time_point> next;
-  try {
-    for (const auto& shelves : open_pools()) {
-      if (const auto due = shelves->age(Clock::now()); due && (!next || *due < *next)) {
-        next = due;
+  for (std::size_t i = 0;; ++i) { // the list may change meanwhile: what is passed over is seen the next time
+    std::shared_ptr<FreeLists> one;
+    {
+      const std::lock_guard guard(pools().lock);
+      if (i >= pools().all.size()) {
+        return next;
       }
+      one = pools().all[i];
     }
-  } catch (...) { // no memory for the list: again in a while
-    next = Clock::now() + std::chrono::seconds(1);
+    if (const auto due = one->age(Clock::now()); due && (!next || *due < *next)) {
+      next = due;
+    }
   }
-  return next;
 }
 
 void run() noexcept {
-  Ageing& own = ageing();
+  Pools& own = pools();
   std::unique_lock guard(own.lock);
   for (;;) {
-    own.woken = false;
     std::optional<Clock::time_point> next;
-    if (!own.ended) {
-      own.looking = true;
+    own.woken = false;
+    own.looking = !own.exiting;
+    if (own.looking) {
       guard.unlock();
       next = look();
       guard.lock();
       own.looking = false;
       own.changed.notify_all();
     }
-    while (!own.woken) {
-      if (!next) {
-        own.changed.wait(guard);
-      } else if (own.changed.wait_until(guard, *next) == std::cv_status::timeout) {
-        break;
-      }
-    }
+    const auto woken = [&] { return own.woken; };
+    next ? static_cast<void>(own.changed.wait_until(guard, *next, woken)) : own.changed.wait(guard, woken);
   }
 }
 
-/// At exit: waits until the thread frees nothing, since that may be the memory of objects that end now.
-struct AtExit {
-  AtExit() = default;
-  AtExit(const AtExit&) = delete;
-  AtExit& operator=(const AtExit&) = delete;
-  ~AtExit() {
-    Ageing& own = ageing();
-    std::unique_lock guard(own.lock);
-    own.ended = true;
-    own.changed.wait(guard, [&] { return !own.looking; });
-  }
-};
+/// Waits until the thread frees nothing, since that may be the memory of objects that end now.
+void at_exit() noexcept {
+  std::unique_lock guard(pools().lock);
+  pools().exiting = true;
+  pools().changed.wait(guard, [] { return !pools().looking; });
+}
 
 bool start_thread() noexcept {
-  static const AtExit at_exit;
+  [[maybe_unused]] static const int registered = std::atexit(at_exit);
   // The program's signals are for the program's threads.
   sigset_t every;
   sigset_t before;
@@ -125,7 +94,9 @@ bool start_thread() noexcept {
   ::pthread_sigmask(SIG_SETMASK, &every, &before);
   bool started = true;
   try {
-    std::thread(run).detach();
+    std::thread thread(run);
+    ::pthread_setname_np(thread.native_handle(), "sa-pool-ageing");
+    thread.detach();
   } catch (const std::exception& error) { // the next time a pool has something that ages tries again
     started = false;
     log_warning([&] { return std::string("no thread to give old buffers back: ") + error.what(); });
@@ -134,74 +105,53 @@ bool start_thread() noexcept {
   return started;
 }
 
-// fork(2): nobody has a shelf, so that the child finds each whole. The list first, as everywhere.
+// fork(2): every pool is locked meanwhile, so that the child finds its lists whole.
 
 void before_fork() {
-  Pools& all = pools();
-  all.lock.lock();
-  ageing().lock.lock();
-  for (const auto& pool : all.open) { // has room: enlist() reserved it
-    if (auto shelves = pool.lock()) {
-      all.held.push_back(std::move(shelves));
-    }
-  }
-  for (const auto& shelves : all.held) {
-    shelves->lock_all();
+  pools().lock.lock();
+  for (const auto& one : pools().all) {
+    one->lock();
   }
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
 }
 
 void after_fork(bool child) {
-  Pools& all = pools();
+  Pools& own = pools();
   fork_epoch.fetch_add(1, std::memory_order_relaxed);
   if (child) {
     first_epoch.store(fork_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    new (&own.changed) std::condition_variable; // the thread is the parent's, and so are those that wait
+    own.started = own.woken = own.looking = false;
   }
-  for (const auto& shelves : all.held) {
+  for (const auto& one : own.all) {
     if (child) {
-      shelves->disinherit();
+      one->disinherit();
     }
-    shelves->unlock_all();
+    one->unlock();
   }
-  if (child) { // the thread is the parent's, and so is who waits
-    new (&ageing().changed) std::condition_variable;
-    ageing().started = ageing().woken = ageing().looking = false;
-  }
-  ageing().lock.unlock();
-  all.held.clear();
-  all.lock.unlock();
+  own.lock.unlock();
 }
 
 } // namespace
 
-void enlist(const std::shared_ptr<Shelves>& shelves) {
+void enlist(const std::shared_ptr<FreeLists>& pool) {
   static const int registered = ::pthread_atfork(
       before_fork, [] { after_fork(false); }, [] { after_fork(true); });
   if (registered != 0) {
     throw std::bad_alloc();
   }
-  Pools& all = pools();
-  const std::lock_guard guard(all.lock);
-  all.held.reserve(all.open.size() + 1);
-  all.open.emplace_back(shelves);
-}
-
-void delist(const Shelves& shelves) noexcept {
-  Pools& all = pools();
-  const std::lock_guard guard(all.lock);
-  std::erase_if(all.open, [&](const auto& pool) {
-    const auto open = pool.lock();
-    return open == nullptr || open.get() == &shelves;
-  });
+  const std::lock_guard guard(pools().lock);
+  std::erase_if(pools().all, [](const auto& one) { return one.use_count() == 1; }); // of no pool and no buffer any more
+  pools().all.push_back(pool);
 }
 
 void wake_ageing() noexcept {
-  Ageing& own = ageing();
+  Pools& own = pools();
   bool start = false;
   {
     const std::lock_guard guard(own.lock);
     own.woken = true;
-    start = !std::exchange(own.started, true) && !own.ended;
+    start = !std::exchange(own.started, true) && !own.exiting;
     own.changed.notify_all();
   }
   if (start && !start_thread()) {

@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "support/allocations.hpp"
 #include "support/counters.hpp"
+#include "support/log_capture.hpp"
 #include "support/process.hpp"
 #include "unit/test_heap.hpp"
 
@@ -197,7 +199,6 @@ TEST_CASE("at most max_free_bytes are kept free, and all of them") {
     CHECK(support::open_descriptors() == before + 5);
     pool.allocate({.size = 4096}).reset();
     CHECK(pool.statistics().free_bytes == 5 * 8192 + 4096);
-    // Room that one thread does not use any more is another's.
     for (int i = 0; i < 6; ++i) {
       std::vector<sa::DmaBuf> own;
       for (int j = 0; j < 5; ++j) {
@@ -275,7 +276,7 @@ TEST_CASE("what is reserved is there without asking upstream, does not age and c
         held.push_back(pool.allocate({.size = 8192}));
       }
       CHECK(upstream->asked == 5);
-      // Others fill the room meanwhile; what is reserved comes before them.
+      // Others fill the rest of the room meanwhile.
       std::vector<sa::DmaBuf> others;
       for (int i = 0; i < 8; ++i) {
         others.push_back(pool.allocate({.size = 4096}));
@@ -283,7 +284,7 @@ TEST_CASE("what is reserved is there without asking upstream, does not age and c
       }
       others.clear();
     }
-    CHECK(pool.statistics().freed_full == 0);
+    CHECK(pool.statistics().freed_full == 8); // what is reserved owns its room while it is in use
     for (int i = 0; i < 4; ++i) {
       pool.allocate({.size = 8192}).reset();
     }
@@ -327,7 +328,7 @@ TEST_CASE("reserve is all or nothing, says what to raise, and makes room") {
   }
   CHECK(pool.statistics().free_buffers == 4);
   pool.reserve(3, {.size = 4096});
-  CHECK(pool.statistics().free_buffers == 3);
+  CHECK(pool.statistics() == sa::PoolStatistics{.misses = 4, .free_buffers = 4, .free_bytes = 4 * 4096});
   sa::Pool imports(std::make_shared<ImportHeap>());
   imports.reserve(1, {.size = 4096}, ec);
   CHECK(ec == std::errc::operation_not_supported);
@@ -484,4 +485,49 @@ TEST_CASE("a pool's buffers outlive it and are freed then") {
     std::memset(live.map_unsynchronized().bytes().data(), 1, live.size());
   }
   CHECK(support::leaked_since(before) == "");
+}
+
+TEST_CASE("a pool that served a thousand sizes keeps nothing of them after trim()") {
+  sa::Pool pool(memfd(), {.max_free_bytes = SIZE_MAX, .max_age = std::chrono::milliseconds::max()});
+  const auto all = [&] {
+    for (std::size_t pages = 1; pages <= 1000; ++pages) {
+      pool.allocate({.size = pages * 4096}).reset();
+    }
+    pool.trim();
+  };
+  pool.allocate({.size = 4096}).reset(); // what the first one finds out stays
+  pool.trim();
+  const auto before = support::allocations().bytes;
+  all();
+  CHECK(support::allocations().bytes == before);
+}
+
+TEST_CASE("a pool whose buffers never come back as its own says so once, and what to do") {
+  const support::LogCapture log;
+  sa::Pool pool(memfd(), {.name = "frames"});
+  for (int i = 0; i < 100; ++i) {
+    CHECK(pool.allocate({.size = 4096}).fd() >= 0);
+  }
+  CHECK(log.count("the pool frames is of little use") == 1);
+  CHECK(log.count("Recycle::Always") == 1);
+  sa::Pool full(memfd(), {.max_free_bytes = 0});
+  std::vector<sa::DmaBuf> held; // many at once are no reason
+  for (int i = 0; i < 100; ++i) {
+    held.push_back(full.allocate({.size = 4096}));
+  }
+  CHECK(log.count("of little use") == 1);
+  held.clear();
+  (void)full.allocate({.size = 4096});
+  CHECK(log.count("raise PoolOptions::max_free_bytes") == 1);
+}
+
+TEST_CASE("a reservation owns its room: what is reserved already counts, and is not displaced") {
+  sa::Pool pool(memfd(), {.max_free_bytes = 4 * 4096});
+  pool.reserve(3, {.size = 4096});
+  std::error_code ec;
+  pool.reserve(1, {.size = 8192}, ec);
+  CHECK(ec == std::errc::not_enough_memory);
+  pool.reserve(1, {.size = 4096});
+  pool.allocate({.size = 8192}).reset();
+  CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .free_buffers = 4, .free_bytes = 4 * 4096, .freed_full = 1});
 }
