@@ -6,7 +6,7 @@
 /// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The checks that are the same
 /// for every heap (size, alignment, name, flags, traits, max_size) are done before do_allocate() is called.
 /// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it. To put something around heaps that there
-/// are, derive from Adaptor (adaptors.hpp).
+/// are, derive from Adaptor (adaptors/adaptor.hpp).
 #pragma once
 
 #include <concepts>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <sa/adaptors.hpp>
+#include <sa/adaptors/failing.hpp>
 
 #include <cerrno>
 #include <cmath>

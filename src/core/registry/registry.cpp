@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include <sa/adaptors.hpp>
+#include <sa/adaptors/limit.hpp>
 
 #include "core/base/failure.hpp"
 #include "core/base/heap_name.hpp"
