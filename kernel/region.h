@@ -63,6 +63,7 @@ struct sa_charge {
 	u64 bytes;
 };
 
+/* quota.c */
 int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes);
 void sa_uncharge(struct sa_charge *charge);
 
@@ -94,10 +95,14 @@ struct sa_buffer {
 	void *vaddr;
 };
 
+/* buffer.c */
 struct dma_buf *sa_buffer_create(struct sa_region *region,
 				 struct simple_allocator *sa, u64 length);
 
+/* sysfs.c */
 extern const struct attribute_group *sa_region_groups[];
+
+/* debugfs.c */
 void sa_debug_init(void);
 void sa_debug_exit(void);
 void sa_debug_add(struct sa_region *region);

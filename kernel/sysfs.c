@@ -1,91 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Simple Allocator core: limits, and what can be seen of a region in sysfs and
- * debugfs (docs/kernel.md).
+ * Simple Allocator core: a region's attributes (docs/kernel.md).
  */
-#include <linux/cred.h>
-#include <linux/debugfs.h>
-#include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/sysfs.h>
 
 #include "region.h"
-
-static struct dentry *sa_debug_root;
-
-static struct sa_user *sa_find_user(struct sa_region *region, kuid_t uid)
-{
-	struct sa_user *user;
-
-	list_for_each_entry(user, &region->users, node)
-		if (uid_eq(user->uid, uid))
-			return user;
-	return NULL;
-}
-
-/**
- * sa_charge - charges the calling user with memory of a region
- * @charge:	filled on success; given back by sa_uncharge()
- * @region:	the region
- * @bytes:	how much
- *
- * Return: 0, -EDQUOT over the user's limit, -ENOMEM, also for more than can be
- * counted.
- */
-int sa_charge(struct sa_charge *charge, struct sa_region *region, u64 bytes)
-{
-	struct sa_user *user, *fresh;
-	int ret = 0;
-
-	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
-	if (!fresh)
-		return -ENOMEM;
-
-	mutex_lock(&region->lock);
-	user = sa_find_user(region, current_uid());
-	if (bytes > U64_MAX - region->allocated) {
-		ret = -ENOMEM;
-	} else if (region->max_bytes_per_user &&
-		   bytes > region->max_bytes_per_user -
-			   min(region->max_bytes_per_user,
-			       user ? user->bytes : 0)) {
-		ret = -EDQUOT;
-	} else {
-		if (!user) {
-			user = fresh;
-			fresh = NULL;
-			user->uid = current_uid();
-			list_add(&user->node, &region->users);
-		}
-		user->bytes += bytes;
-		user->count++;
-		region->allocated += bytes;
-		region->count++;
-		get_device(&region->dev);
-		*charge = (struct sa_charge){ region, user, bytes };
-	}
-	mutex_unlock(&region->lock);
-	kfree(fresh);
-	return ret;
-}
-
-void sa_uncharge(struct sa_charge *charge)
-{
-	struct sa_region *region = charge->region;
-	struct sa_user *user = charge->user;
-
-	mutex_lock(&region->lock);
-	region->allocated -= charge->bytes;
-	region->count--;
-	user->bytes -= charge->bytes;
-	if (--user->count)
-		user = NULL;
-	else
-		list_del(&user->node);
-	mutex_unlock(&region->lock);
-	kfree(user);
-	put_device(&region->dev);
-}
 
 static struct sa_region *to_region(struct device *dev)
 {
@@ -206,41 +125,3 @@ const struct attribute_group *sa_region_groups[] = {
 	&sa_region_group,
 	NULL
 };
-
-/* Live buffers: inode, physical address, size, user, process, task. */
-static int sa_list_show(struct seq_file *file, void *unused)
-{
-	struct sa_region *region = file->private;
-	struct sa_buffer *buffer;
-
-	seq_puts(file, "inode phys size uid pid comm\n");
-	mutex_lock(&region->lock);
-	list_for_each_entry(buffer, &region->buffers, node)
-		seq_printf(file, "%lu %pa %zu %u %d %s\n",
-			   buffer->inode,
-			   &buffer->memory.phys, buffer->memory.size,
-			   from_kuid_munged(&init_user_ns,
-					    buffer->charge.user->uid),
-			   buffer->pid, buffer->comm);
-	mutex_unlock(&region->lock);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(sa_list);
-
-void sa_debug_init(void)
-{
-	sa_debug_root = debugfs_create_dir("simple_allocator", NULL);
-}
-
-void sa_debug_exit(void)
-{
-	debugfs_remove_recursive(sa_debug_root);
-}
-
-void sa_debug_add(struct sa_region *region)
-{
-	region->debug = debugfs_create_dir(dev_name(&region->dev),
-					   sa_debug_root);
-	debugfs_create_file("buffers", 0400, region->debug, region,
-			    &sa_list_fops);
-}
