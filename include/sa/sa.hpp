@@ -12,6 +12,7 @@
 #include <sa/error.hpp>         // IWYU pragma: export
 #include <sa/heap.hpp>          // IWYU pragma: export
 #include <sa/ipc.hpp>           // IWYU pragma: export
+#include <sa/memory.hpp>        // IWYU pragma: export
 #include <sa/pool.hpp>          // IWYU pragma: export
 #include <sa/registry.hpp>      // IWYU pragma: export
 #include <sa/selection.hpp>     // IWYU pragma: export

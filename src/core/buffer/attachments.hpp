@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include <sa/heap.hpp>
+#include <sa/memory.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
 

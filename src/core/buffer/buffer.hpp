@@ -15,7 +15,8 @@
 #include <string_view>
 #include <system_error>
 
-#include <sa/heap.hpp>
+#include <sa/dma_buf.hpp>
+#include <sa/memory.hpp>
 
 #include "core/buffer/attachments.hpp"
 #include "core/buffer/recycler.hpp"

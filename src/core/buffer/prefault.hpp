@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <system_error>
 
-#include <sa/heap.hpp>
+#include <sa/dma_buf.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
 
