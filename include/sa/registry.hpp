@@ -34,7 +34,7 @@ struct Alias {
   std::vector<std::string> candidates; ///< as they were given: heaps, aliases, "backend:*"
 };
 
-/// A set of heaps by name. Any thread may call it; find() and allocate() take no lock.
+/// A set of heaps by name. Any thread may call it, also in a forked child.
 class SA_API Registry {
 public:
   /// Knows the standard aliases and no heap; refresh() fills it from this machine, add() by hand.
@@ -68,13 +68,18 @@ public:
   void alias(std::string name, std::vector<std::string> candidates);
   void alias(std::string name, std::vector<std::string> candidates, std::error_code& ec) noexcept;
 
-  /// What the last refresh() read; empty before. Never null; it does not change any more. Takes no lock.
+  /// Removes a heap that add() added, or an alias that alias() defined: what the configuration or the library says of that name
+  /// holds again. Buffers of the heap, and those who found it, keep it.
+  /// @throws Error ENOENT: there is none of that name. EINVAL: a heap of this machine, or an alias of the configuration or the
+  ///         library. ELOOP: the library's alias of that name would lead back to itself by another one of the program.
+  void remove(std::string_view name);
+  void remove(std::string_view name, std::error_code& ec) noexcept;
+
+  /// What the last refresh() read; empty before. Never null; it does not change any more.
   [[nodiscard]] std::shared_ptr<const Configuration> configuration() const noexcept;
 
-  /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too.
-  ///
-  /// The result owns the heap, also after the registry has ended. Each call's result is an owner of its own: results are
-  /// equal, but a weak_ptr observes the one it was made from, and expires with that and its copies.
+  /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too. The result is an owner
+  /// of the heap, also after the heap has left the registry and after the registry has ended.
   [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;
 
   /// Every heap, unusable ones with their reason; aliases are not in it.

@@ -5,9 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
-#include <list>
 #include <mutex>
 #include <set>
+
+#include <pthread.h>
 
 #include <fmt/format.h>
 
@@ -16,12 +17,12 @@
 #include "core/base/failure.hpp"
 #include "core/base/heap_name.hpp"
 #include "core/base/log.hpp"
+#include "core/base/spin_lock.hpp"
 #include "core/base/system_facts.hpp"
 #include "core/heap/alias_heap.hpp"
 #include "core/heap/backend.hpp"
 #include "core/heap/request.hpp"
 #include "core/registry/aliases.hpp"
-#include "core/registry/loans.hpp"
 #include "core/selection/selection.hpp"
 
 namespace sa { inline namespace v0 {
@@ -36,7 +37,26 @@ struct Entry {
   std::shared_ptr<Heap> heap;
 };
 
-/// Every name at one moment. Readers take no lock: it never changes, and lives as long as its registry.
+// Of all registries, since a fork() must find them free: the child would wait for ever for a thread that it does not have.
+// Programs have one registry, which changes a handful of times.
+constinit std::mutex writers;         ///< held for bookkeeping only, never during a system call
+constinit detail::SpinLock published; ///< of each State::current; for a search and a count, the innermost of all locks
+
+[[maybe_unused]] const int registered = ::pthread_atfork(
+    [] {
+      writers.lock();
+      published.lock();
+    },
+    [] {
+      published.unlock();
+      writers.unlock();
+    },
+    [] {
+      published.unlock();
+      writers.unlock();
+    });
+
+/// Every name at one moment. It never changes: a reader that owns it needs no lock.
 struct Snapshot {
   std::vector<Entry> entries; ///< heaps, then aliases
   Heaps heaps;                ///< those of them that are no aliases, in order
@@ -153,15 +173,12 @@ std::string asked_of(const Constraints& constraints, const std::vector<Device>& 
 } // namespace
 
 struct Registry::State {
-  std::mutex writers; ///< held for bookkeeping only, never during a system call
   Heaps discovered;
   Heaps added;
   std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>();
   Aliases own; ///< that the program defined
   Aliases aliases = layered(*configuration, own);
-  std::vector<std::unique_ptr<const Snapshot>> published;
-  std::atomic<const Snapshot*> current{nullptr};
-  std::list<std::shared_ptr<Heap>> lendable; ///< every heap of them, some more than once
+  std::shared_ptr<const Snapshot> current = std::make_shared<Snapshot>();
 
   /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
   struct Limited {
@@ -189,11 +206,11 @@ struct Registry::State {
     return {std::move(heaps), quota, std::move(made)};
   }
 
-  /// With the lock held, after a change.
-  void publish() {
+  /// Every name there is after a change, and in @p limits what is around which heap.
+  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot(std::vector<Limited>& limits) const {
     Heaps heaps = discovered;
     heaps.insert(heaps.end(), added.begin(), added.end());
-    auto snapshot = std::make_unique<Snapshot>();
+    auto snapshot = std::make_shared<Snapshot>();
     snapshot->configuration = configuration;
     snapshot->wishes.profiles = configuration->devices;
     for (const std::string& wanted : configuration->order) {
@@ -201,7 +218,6 @@ struct Registry::State {
         snapshot->wishes.order.emplace_back(leaf);
       }
     }
-    std::vector<Limited> limits;
     for (auto& heap : heaps) {
       if (const Quota* quota = quota_of(heap->info().name); quota != nullptr) {
         limits.push_back(limit({{heap->info().name, heap}}, *quota, [&] { return heap; }));
@@ -224,32 +240,38 @@ struct Registry::State {
       snapshot->entries.push_back({name, std::move(alias)});
     }
     snapshot->heaps = std::move(heaps);
-    std::list<std::shared_ptr<Heap>> owned;
-    for (const Entry& entry : snapshot->entries) {
-      owned.push_back(entry.heap);
-    }
-    published.push_back(std::move(snapshot));
-    lendable.splice(lendable.end(), owned);
-    limited.swap(limits);
-    current.store(published.back().get(), std::memory_order_release);
+    return snapshot;
   }
 
-  /// The same; when memory runs out, @p undo takes the change back.
+  /// Publishes a change, and lets go of the lock of writers: what has left ends after it, since its destructor is a heap's.
+  /// When memory runs out, @p undo takes the change back.
   template <typename Undo>
-  void publish_or(Undo&& undo) {
+  void publish(std::unique_lock<std::mutex> lock, Undo&& undo) {
+    std::vector<Limited> limits;
+    std::shared_ptr<const Snapshot> made;
     try {
-      publish();
+      made = snapshot(limits);
     } catch (...) {
       undo();
       throw;
     }
+    limited.swap(limits);
+    {
+      const std::lock_guard reading(published);
+      current.swap(made);
+    }
+    lock.unlock();
   }
 
-  [[nodiscard]] const Snapshot& now() const noexcept { return *current.load(std::memory_order_acquire); }
+  [[nodiscard]] std::shared_ptr<const Snapshot> now() const noexcept {
+    const std::lock_guard lock(published);
+    return current;
+  }
 
   [[nodiscard]] std::string names() const {
     std::string text;
-    for (const Entry& entry : now().entries) {
+    const auto all = now();
+    for (const Entry& entry : all->entries) {
       text += (text.empty() ? "" : ", ") + entry.name;
     }
     return text;
@@ -257,12 +279,10 @@ struct Registry::State {
 };
 
 Registry::Registry() : state_(std::make_unique<State>()) {
-  state_->publish();
+  state_->publish(std::unique_lock(writers), [] {});
 }
 
-Registry::~Registry() {
-  detail::keep_lent(std::move(state_->lendable));
-}
+Registry::~Registry() = default;
 
 Registry& Registry::system() {
   static Registry* const instance = [] { // never destroyed: buffers may be freed by other objects' destructors at exit
@@ -284,7 +304,7 @@ void Registry::refresh(std::error_code& ec) noexcept {
     warn_of(loaded.refused);
     std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>(std::move(loaded.configuration));
     Heaps found = discover(*configuration);
-    const std::lock_guard lock(state_->writers);
+    std::unique_lock lock(writers);
     // What a program added under a name that is now discovered too keeps it.
     std::erase_if(found, [&](const auto& heap) {
       return std::any_of(state_->added.begin(), state_->added.end(),
@@ -311,7 +331,7 @@ void Registry::refresh(std::error_code& ec) noexcept {
         state_->aliases.swap(aliases);
       };
       exchange();
-      state_->publish_or(exchange);
+      state_->publish(std::move(lock), exchange);
     }
   });
 }
@@ -328,13 +348,13 @@ void Registry::add(std::shared_ptr<Heap> heap, std::error_code& ec) noexcept {
       fail(ec, EINVAL, [] { return std::string("a heap's name is \"backend:instance\", of letters, digits and ,._+-@#"); });
       return;
     }
-    const std::lock_guard lock(state_->writers);
-    if (state_->now().find(heap->info().name) != nullptr) {
+    std::unique_lock lock(writers);
+    if (state_->current->find(heap->info().name) != nullptr) {
       fail(ec, EEXIST, [&] { return fmt::format("there is a heap {} already; use another instance name", heap->info().name); });
       return;
     }
     state_->added.push_back(std::move(heap));
-    state_->publish_or([&] { state_->added.pop_back(); });
+    state_->publish(std::move(lock), [&] { state_->added.pop_back(); });
   });
 }
 
@@ -357,7 +377,7 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
       });
       return;
     }
-    const std::lock_guard lock(state_->writers);
+    std::unique_lock lock(writers);
     Aliases changed = state_->aliases;
     Aliases own = state_->own;
     changed.insert_or_assign(name, candidates);
@@ -371,29 +391,71 @@ void Registry::alias(std::string name, std::vector<std::string> candidates, std:
       state_->own.swap(own);
     };
     exchange();
-    state_->publish_or(exchange);
+    state_->publish(std::move(lock), exchange);
+  });
+}
+
+void Registry::remove(std::string_view name) {
+  detail::or_throw(
+      "", [&] { return fmt::format("remove \"{}\"", name); }, [&](std::error_code& ec) { remove(name, ec); });
+}
+
+void Registry::remove(std::string_view name, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    std::unique_lock lock(writers);
+    Heaps added = state_->added;
+    Aliases own = state_->own;
+    std::erase_if(added, [&](const auto& heap) { return heap->info().name == name; });
+    if (const auto alias = own.find(name); alias != own.end()) {
+      own.erase(alias);
+    }
+    if (added.size() == state_->added.size() && own.size() == state_->own.size()) {
+      if (state_->current->find(name) == nullptr) {
+        fail(ec, ENOENT, [] { return std::string("there is none of that name"); });
+      } else {
+        fail(ec, EINVAL, [] {
+          return std::string("only what add() and alias() brought can be removed; this comes from the machine, from the library "
+                             "or from the configuration");
+        });
+      }
+      return;
+    }
+    Aliases aliases = layered(*state_->configuration, own);
+    if (detail::loops(name, aliases)) {
+      fail(ec, ELOOP, [] { return std::string("the library's own alias of that name would lead back to itself"); });
+      return;
+    }
+    const auto exchange = [&] {
+      state_->added.swap(added);
+      state_->own.swap(own);
+      state_->aliases.swap(aliases);
+    };
+    exchange();
+    state_->publish(std::move(lock), exchange);
   });
 }
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
-  const auto* heap = state_->now().find(name);
-  return heap == nullptr ? nullptr : detail::lend(*heap);
+  const std::lock_guard lock(published);
+  const auto* heap = state_->current->find(name);
+  return heap == nullptr ? nullptr : *heap;
 }
 
 std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
-  return state_->now().configuration;
+  return state_->now()->configuration;
 }
 
 std::vector<HeapInfo> Registry::heaps() const {
   std::vector<HeapInfo> infos;
-  for (const auto& heap : state_->now().heaps) {
+  const auto now = state_->now();
+  for (const auto& heap : now->heaps) {
     infos.push_back(heap->info());
   }
   return infos;
 }
 
 std::vector<Alias> Registry::aliases() const {
-  const std::lock_guard lock(state_->writers);
+  const std::lock_guard lock(writers);
   std::vector<Alias> all;
   for (const auto& [name, candidates] : state_->aliases) {
     all.push_back({name, candidates});
@@ -408,8 +470,8 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
 }
 
 DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
-  if (const auto* found = state_->now().find(heap); found != nullptr) {
-    return (*found)->allocate(request, ec);
+  if (const auto found = find(heap); found != nullptr) {
+    return found->allocate(request, ec);
   }
   return detail::or_code(ec, [&] {
     if (detail::is_heap_name(heap)) {
@@ -433,8 +495,8 @@ Selection Registry::select(const Constraints& constraints, const std::vector<Dev
 Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
                            std::error_code& ec) const noexcept {
   return detail::or_code(ec, [&] {
-    const Snapshot& now = state_->now();
-    return detail::select_heaps(now.heaps, constraints, devices, now.wishes, options, ec);
+    const auto now = state_->now();
+    return detail::select_heaps(now->heaps, constraints, devices, now->wishes, options, ec);
   });
 }
 

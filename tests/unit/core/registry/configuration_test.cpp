@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
+#include <utility>
 
 #include <grp.h>
 #include <sys/auxv.h>
@@ -616,7 +617,7 @@ TEST_CASE("carveouts of the configuration are heaps, and SA_CARVEOUT wins by nam
                             "[carveouts.both]\nbase = \"0x48000000\"\nsize = \"2M\"\n[carveouts.no-such-node]\n");
   sa::Registry registry;
   registry.refresh();
-  const auto own = registry.find("carveout:unit-own");
+  auto own = registry.find("carveout:unit-own");
   REQUIRE(own != nullptr);
   CHECK(own->info().usable == own->info().reason.empty());
   CHECK_FALSE(own->info().usable); // memory of this machine, or without /dev/mem, or not ours to ask for
@@ -624,9 +625,11 @@ TEST_CASE("carveouts of the configuration are heaps, and SA_CARVEOUT wins by nam
   const auto node = registry.find("carveout:no-such-node");
   REQUIRE(node != nullptr);
   CHECK(says(node->info().reason, "the configuration names no-such-node"));
+  const std::weak_ptr<sa::Heap> vanished = std::exchange(own, nullptr);
   write(folder / "sa.toml", "");
   registry.refresh();
   CHECK(registry.find("carveout:unit-own") == nullptr);
+  CHECK(vanished.expired());
   CHECK(registry.find("carveout:both") != nullptr);
 }
 
