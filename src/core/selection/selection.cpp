@@ -158,6 +158,7 @@ Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
     return {true, {}, fmt::format("{}: {}", info.name, info.reason)};
   }
   std::string said;
+  std::string unproven; ///< why a probe found nothing out
   ImportVerdict verdict = ImportVerdict::Unknown;
   if (const auto known = verdicts.of(heap.info().name); known) {
     verdict = known->accepted ? ImportVerdict::Accepted : ImportVerdict::Refused;
@@ -165,7 +166,7 @@ Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
   } else if (options.probe && device.consumer()->probe_size() != 0) {
     verdict = probe_heap(device, heap, options.size, said);
     if (verdict == ImportVerdict::Unknown || verdict == ImportVerdict::Busy) {
-      return {false, Certainty::Unknown, fmt::format("not proven with {}: {}", info.name, said)};
+      unproven = fmt::format("not proven with {}: {}", info.name, said);
     }
   }
   if (verdict == ImportVerdict::Refused) {
@@ -174,20 +175,22 @@ Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
   if (verdict == ImportVerdict::Accepted) {
     return {false, Certainty::Proven, {}};
   }
+  const bool contiguous = heap.info().traits.contains(Trait::Contiguous);
+  Judgement rest;
   if (info.busy) {
-    return {false, Certainty::Unknown, fmt::format("{}: {}", info.name, info.reason)};
-  }
-  if (!need.scatter_known && !heap.info().traits.contains(Trait::Contiguous)) {
-    return {false, Certainty::Unknown,
+    rest = {false, Certainty::Unknown, fmt::format("{}: {}", info.name, info.reason)};
+  } else if (!need.scatter_known && !contiguous) {
+    rest = {false, Certainty::Unknown,
             need.note.empty()
                 ? fmt::format("whether {} takes scattered memory is not known; probe it, or write a profile for it", info.name)
                 : fmt::format("whether {} takes scattered memory is not known: {}", info.name, need.note)};
+  } else if (translated(info) && !contiguous) {
+    rest.said = need.note;
   }
-  Judgement suits;
-  if (translated(info) && !heap.info().traits.contains(Trait::Contiguous)) {
-    suits.said = need.note;
+  if (!unproven.empty()) { // what was known before the probe is known still
+    rest.said += (rest.said.empty() ? "" : "; ") + unproven;
   }
-  return suits;
+  return rest;
 }
 
 /// Smaller is better. Contiguous memory is scarce: it comes last where nobody needs it.
