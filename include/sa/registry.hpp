@@ -4,7 +4,7 @@
 ///
 /// Canonical names are "backend:instance", "dma-heap:system". An alias is an ordered list of candidates; allocating
 /// from it tries them in order and moves on when one is absent, not permitted, lacks a required trait or alignment, or
-/// is out of memory (ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
+/// is out of memory (EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
 /// attempt. A candidate whose granularity is larger than the request is tried after the others.
 ///
 /// Aliases that every registry has: `system`, `cma`, `contiguous` (docs/heaps.md). The configuration (sa/configuration.hpp)
@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -114,9 +115,12 @@ public:
   DmaBuf allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
-  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {});
+  /// @param minimum what is less certain is not tried. Without it, a heap that is not known to serve is tried only where none
+  ///        is known: a camera that needs contiguous memory is not given scattered memory because CMA is used up.
+  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {},
+                  std::optional<Certainty> minimum = std::nullopt);
   DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                  std::error_code& ec) noexcept;
+                  std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:
   struct State;

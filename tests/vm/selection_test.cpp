@@ -217,6 +217,33 @@ TEST_CASE("after one probe the heap that is chosen for a camera is one that it s
   CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
 }
 
+/// A camera of which nothing is remembered: one by another path, of this guest's own /tmp.
+Device fresh_camera(const std::string& path) {
+  std::filesystem::create_symlink(importers::camera_node(), path);
+  return Device::open(path);
+}
+
+TEST_CASE("where CMA is used up the camera that needs it is told so, and is given no scattered memory" *
+          doctest::skip(!guest::is("full") || !contiguous_only() || guest::has_own_modules())) {
+  Machine machine;
+  const Device camera = fresh_camera("/tmp/fresh-camera");
+  std::vector<sa::DmaBuf> frames;
+  std::string said;
+  try {
+    for (int i = 0; i < 64; ++i) { // 512 MiB: the region has 128
+      frames.push_back(machine.registry.allocate({camera}, {.size = 8 << 20}));
+      CHECK(frames.back().traits().contains(Trait::Contiguous));
+    }
+  } catch (const sa::Error& error) {
+    CHECK(error.code() == std::errc::not_enough_memory);
+    said = error.what();
+  }
+  CAPTURE(said);
+  CHECK_FALSE(frames.empty());
+  CHECK(says(said, "used up"));
+  CHECK(says(said, "[dma-heap:system: not asked, since it is not known to serve"));
+}
+
 TEST_CASE("a camera that another program uses is reported busy, and is not disturbed") {
   Machine machine;
   const Device camera = Device::open(importers::camera_node());
@@ -238,6 +265,17 @@ TEST_CASE("a camera that another program uses is reported busy, and is not distu
   REQUIRE(::ioctl(other.get(), VIDIOC_STREAMON, &type) == 0);
   const sa::ImportResult result = camera.try_import(frame);
   CHECK(result.verdict == sa::ImportVerdict::Busy);
+  {
+    const Device unknown = fresh_camera("/tmp/busy-camera");
+    const sa::Selection without = machine.registry.select({}, {unknown});
+    const sa::Selection probed = machine.registry.select({}, {unknown}, {.probe = true});
+    REQUIRE(probed.choices.size() == without.choices.size());
+    for (std::size_t i = 0; i < probed.choices.size(); ++i) { // a probe that proves nothing changes nothing
+      CHECK(probed.choices[i].heap == without.choices[i].heap);
+      CHECK(probed.choices[i].certainty == without.choices[i].certainty);
+      CHECK(says(probed.choices[i].note, "not proven with /tmp/busy-camera: it is busy"));
+    }
+  }
   CHECK(says(result.said, "REQBUFS"));
   CHECK(Device::open(importers::camera_node()).info().imports); // that can be told all the same
   CHECK(::ioctl(other.get(), VIDIOC_STREAMOFF, &type) == 0);    // it still streamed

@@ -41,7 +41,7 @@ Fallback::Fallback(std::vector<std::shared_ptr<Heap>> upstreams, FallbackOptions
 Fallback::~Fallback() = default;
 
 DmaBuf Fallback::do_allocate(const AllocRequest& request, std::error_code& ec) {
-  return detail::allocate_from(candidates_, request, ec);
+  return detail::allocate_from(candidates_, request, nullptr, ec);
 }
 
 DmaBuf Fallback::do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) {

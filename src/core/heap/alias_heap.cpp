@@ -12,7 +12,7 @@ AliasHeap::AliasHeap(std::string name, std::vector<Candidate> candidates)
 }
 
 DmaBuf AliasHeap::do_allocate(const AllocRequest& request, std::error_code& ec) {
-  return allocate_from(candidates_, request, ec);
+  return allocate_from(candidates_, request, &warned_, ec);
 }
 
 }}} // namespace sa::v0::detail

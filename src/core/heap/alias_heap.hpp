@@ -18,6 +18,7 @@ public:
   AliasHeap(std::string name, std::vector<Candidate> candidates);
 
   [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
+  [[nodiscard]] const std::vector<Candidate>& candidates() const noexcept { return candidates_; }
 
 protected:
   DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override;
@@ -26,6 +27,7 @@ protected:
 private:
   HeapInfo info_;
   std::vector<Candidate> candidates_;
+  std::atomic<bool> warned_{false}; ///< that what it gives is no dma-buf, for lack of permission
 };
 
 }}} // namespace sa::v0::detail

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/base/failure.hpp"
+#include "core/base/log.hpp"
 #include "core/base/system_facts.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
@@ -15,19 +16,15 @@ namespace {
 
 /// The errors on which one moves on, the most telling last: what is reported in the end is the one that came
 /// nearest to success.
-constexpr std::array moves_on_at{ENOENT, ENODEV, EACCES, EPERM, EDQUOT, ENOMEM};
+constexpr std::array moves_on_at{EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, EDQUOT, ENOMEM};
 
-/// Whether @p info can be what @p request asks for at all.
-bool suits(const HeapInfo& info, const AllocRequest& request) {
-  return info.traits.contains(request.require) && request.alignment <= std::max(info.max_alignment, info.granularity);
-}
-
-} // namespace
-
+/// How near to success an error came, larger is nearer; negative for one at which no other heap is tried.
 int telling(const std::error_code& ec) noexcept {
   const auto* const at = std::find(moves_on_at.begin(), moves_on_at.end(), ec.value());
   return at == moves_on_at.end() ? -1 : static_cast<int>(at - moves_on_at.begin());
 }
+
+} // namespace
 
 HeapInfo describe(std::string name, const std::vector<Candidate>& candidates) {
   HeapInfo info;
@@ -52,62 +49,67 @@ HeapInfo describe(std::string name, const std::vector<Candidate>& candidates) {
   return info;
 }
 
-DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request, std::error_code& ec) {
-  const bool explaining = Explanation::current() != nullptr;
-  std::string attempts;
-  const auto note = [&](const std::string& name, const std::string& said) {
-    attempts += fmt::format("{}[{}: {}]", attempts.empty() ? "" : " ", name, said);
-  };
-  std::error_code nearest = from_errno(EOPNOTSUPP); // nothing suited
-  bool wasteful_left = false;
+Attempts::Attempts() noexcept : explaining_(Explanation::current() != nullptr), nearest_(from_errno(EOPNOTSUPP)) {}
+
+void Attempts::note(std::string_view name, std::string_view said) {
+  if (explaining_) {
+    text_ += fmt::format("{}[{}: {}]", text_.empty() ? "tried " : " ", name, said);
+  }
+}
+
+bool Attempts::ask(std::string_view name, Heap* heap, const AllocRequest& request) {
+  std::error_code refused = from_errno(ENOENT);
+  if (heap == nullptr) {
+    note(name, "no such heap");
+  } else if (explaining_) {
+    const Explanation inner;
+    buffer_ = heap->allocate(request, refused);
+    if (refused) {
+      note(name, inner.text().empty() ? refused.message() : inner.text());
+    }
+  } else {
+    buffer_ = heap->allocate(request, refused);
+  }
+  over_ = telling(refused) < 0; // as no error is, too
+  if (over_ || telling(refused) > telling(nearest_)) {
+    nearest_ = refused;
+  }
+  if (denied_ == nullptr && heap != nullptr && (refused.value() == EACCES || refused.value() == EPERM) &&
+      heap->info().traits.contains(Trait::DmaBuf)) {
+    denied_ = heap;
+  }
+  return over_;
+}
+
+DmaBuf Attempts::result(std::error_code& ec, const char* none, std::string_view besides) {
+  if (nearest_) {
+    fail(ec, nearest_.value(), [&] { return fmt::format("{}{}", text_.empty() ? none : text_, besides); });
+  }
+  return std::move(buffer_);
+}
+
+DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request, std::atomic<bool>* warned,
+                     std::error_code& ec) {
+  Attempts attempts;
   // Twice: first those whose granularity fits the request, then those that would waste memory on it.
   for (const bool wasteful : {false, true}) {
-    if (wasteful && !wasteful_left) {
-      break;
-    }
     for (const auto& [name, heap] : candidates) {
       const bool wastes = heap != nullptr && heap->info().granularity > page_size() && heap->info().granularity > request.size;
-      if (wastes != wasteful) {
-        wasteful_left = wasteful_left || wastes;
-        continue;
-      }
-      std::error_code attempt;
-      if (heap == nullptr) {
-        attempt = from_errno(ENOENT);
-        if (explaining) {
-          note(name, "no such heap");
-        }
-      } else if (!suits(heap->info(), request)) {
-        if (explaining) {
-          note(name, fmt::format("passed over, it is {}", to_string(heap->info().traits)));
-        }
-        continue;
-      } else if (explaining) {
-        const Explanation inner;
-        DmaBuf buffer = heap->allocate(request, attempt);
-        if (!attempt) {
-          return buffer;
-        }
-        note(name, inner.text().empty() ? attempt.message() : inner.text());
-      } else {
-        DmaBuf buffer = heap->allocate(request, attempt);
-        if (!attempt) {
-          return buffer;
-        }
-      }
-      if (telling(attempt) < 0) {
-        fail(ec, attempt.value(), [&] { return fmt::format("tried {}", attempts); });
-        return {};
-      }
-      if (telling(attempt) > telling(nearest)) {
-        nearest = attempt;
+      if (wastes == wasteful && !attempts.over()) {
+        attempts.ask(name, heap.get(), request);
       }
     }
   }
-  fail(ec, nearest.value(), [&] {
-    return attempts.empty() ? std::string("it has no candidates on this machine") : fmt::format("tried {}", attempts);
-  });
-  return {};
+  const Heap* const denied = attempts.denied();
+  DmaBuf buffer = attempts.result(ec, "it has no candidates on this machine", "");
+  if (warned != nullptr && denied != nullptr && buffer && !buffer.traits().contains(Trait::DmaBuf) && !warned->exchange(true)) {
+    log_warning([&] {
+      const HeapInfo& info = denied->info();
+      return fmt::format("no device can import this memory, it is of {}: {} was passed over ({})", buffer.heap(), info.name,
+                         info.usable ? from_errno(EACCES).message() : info.reason);
+    });
+  }
+  return buffer;
 }
 
 }}} // namespace sa::v0::detail

@@ -3,8 +3,10 @@
 /// An ordered list of heaps of which the first that can, gives: what an alias and a Fallback are.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -23,12 +25,37 @@ struct Candidate {
 /// sizes are multiples of. Without a backend.
 [[nodiscard]] HeapInfo describe(std::string name, const std::vector<Candidate>& candidates);
 
-/// How near to success a candidate's error came, larger is nearer; negative for one at which nobody else is tried.
-[[nodiscard]] int telling(const std::error_code& ec) noexcept;
+/// What came of asking one heap after another. The next is asked when one is absent, not permitted, cannot do what is wanted
+/// or is out of memory (moves_on_at in candidates.cpp), and on nothing else.
+class Attempts {
+public:
+  Attempts() noexcept;
 
-/// A buffer of the first candidate that can. Moves on when one is absent, not permitted, lacks a required trait or
-/// alignment, or is out of memory, and on nothing else; those whose granularity is larger than the request come last. Whoever
-/// listens is told every attempt.
-[[nodiscard]] DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request, std::error_code& ec);
+  /// Asks @p heap, null when there is none of that name. Whether that was the last: it gave, or failed in another way.
+  bool ask(std::string_view name, Heap* heap, const AllocRequest& request);
+  [[nodiscard]] bool over() const noexcept { return over_; }
+
+  /// For the sentence: what else there is to say of the heap of that name.
+  void note(std::string_view name, std::string_view said);
+
+  /// The first heap of dma-bufs that this user may not allocate from; null when there was none.
+  [[nodiscard]] const Heap* denied() const noexcept { return denied_; }
+
+  /// The buffer; else the error that came nearest to success, with every attempt, or @p none, and @p besides as its sentence.
+  [[nodiscard]] DmaBuf result(std::error_code& ec, const char* none, std::string_view besides);
+
+private:
+  bool explaining_;
+  bool over_ = false;
+  const Heap* denied_ = nullptr;
+  std::error_code nearest_;
+  std::string text_;
+  DmaBuf buffer_;
+};
+
+/// A buffer of the first candidate that can; those whose granularity is larger than the request come last. Warns, once by
+/// @p warned unless that is null, when lack of permission made it one that is no dma-buf.
+[[nodiscard]] DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request,
+                                   std::atomic<bool>* warned, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

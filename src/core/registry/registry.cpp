@@ -235,7 +235,11 @@ struct Registry::State {
             limit(candidates, *quota, [&, &called = name] { return std::make_shared<detail::AliasHeap>(called, candidates); }));
         alias = limits.back().limit;
       } else {
-        alias = std::make_shared<detail::AliasHeap>(name, std::move(candidates));
+        const auto* before = current->find(name);
+        const auto* same = before == nullptr ? nullptr : dynamic_cast<const detail::AliasHeap*>(before->get());
+        alias = same != nullptr && same->candidates() == candidates
+                    ? *before
+                    : std::make_shared<detail::AliasHeap>(name, std::move(candidates));
       }
       snapshot->entries.push_back({name, std::move(alias)});
     }
@@ -303,30 +307,29 @@ void Registry::refresh(std::error_code& ec) noexcept {
     LoadedConfiguration loaded = load_configuration();
     warn_of(loaded.refused);
     std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>(std::move(loaded.configuration));
-    Heaps found = discover(*configuration);
+    const Heaps found = discover(*configuration); // those that are not needed end after the lock
+    Heaps discovered;
     std::unique_lock lock(writers);
-    // What a program added under a name that is now discovered too keeps it.
-    std::erase_if(found, [&](const auto& heap) {
-      return std::any_of(state_->added.begin(), state_->added.end(),
-                         [&](const auto& added) { return added->info().name == heap->info().name; });
-    });
-    bool changed = found.size() != state_->discovered.size();
-    for (auto& heap : found) {
+    bool changed = false;
+    for (const auto& heap : found) {
+      // What a program added under a name that is now discovered too keeps it.
+      if (std::any_of(state_->added.begin(), state_->added.end(),
+                      [&](const auto& added) { return added->info().name == heap->info().name; })) {
+        continue;
+      }
       const auto same = std::find_if(state_->discovered.begin(), state_->discovered.end(),
                                      [&](const auto& old) { return old->info() == heap->info(); });
-      if (same != state_->discovered.end()) {
-        heap = *same;
-      } else {
-        changed = true;
-      }
+      changed = changed || same == state_->discovered.end();
+      discovered.push_back(same == state_->discovered.end() ? heap : *same);
     }
+    changed = changed || discovered.size() != state_->discovered.size();
     if (*configuration == *state_->configuration) {
       configuration = state_->configuration;
     }
     if (changed || configuration != state_->configuration) {
       Aliases aliases = layered(*configuration, state_->own);
       const auto exchange = [&] {
-        state_->discovered.swap(found);
+        state_->discovered.swap(discovered);
         state_->configuration.swap(configuration);
         state_->aliases.swap(aliases);
       };
@@ -508,21 +511,22 @@ DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& re
   return allocate(std::vector<Device>{}, request, constraints, ec);
 }
 
-DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints) {
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
+                          std::optional<Certainty> minimum) {
   return detail::or_throw(
       "", [&] { return asked_of(constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
-      [&](std::error_code& ec) { return allocate(devices, request, constraints, ec); });
+      [&](std::error_code& ec) { return allocate(devices, request, constraints, ec, minimum); });
 }
 
 DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                          std::error_code& ec) noexcept {
+                          std::error_code& ec, std::optional<Certainty> minimum) noexcept {
   return detail::or_code(ec, [&] {
     detail::check_form(request, ec);
     if (ec) {
       return DmaBuf{};
     }
     const Selection selection = select(constraints, devices, {.size = request.size}, ec);
-    return ec ? DmaBuf{} : detail::allocate_selected(selection, request, ec);
+    return ec ? DmaBuf{} : detail::allocate_selected(selection, request, minimum, ec);
   });
 }
 

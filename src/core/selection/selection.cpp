@@ -281,21 +281,17 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Co
   return selection;
 }
 
-DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::error_code& ec) {
-  std::string attempts;
-  const auto note = [&](const std::string& name, std::string_view said) {
-    attempts += fmt::format("{}[{}: {}]", attempts.empty() ? "" : " ", name, said);
-  };
-  const auto everything = [&] {
-    std::string text = attempts.empty() ? std::string("no heap suits") : fmt::format("tried {}", attempts);
-    for (const auto& [heap, reason] : selection.refusals) {
-      text += fmt::format(" [{}: {}]", heap, reason);
+DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::optional<Certainty> minimum,
+                         std::error_code& ec) {
+  const bool any_suits = !selection.choices.empty() && selection.choices.front().certainty <= Certainty::Suits;
+  const Certainty last = minimum.value_or(any_suits ? Certainty::Suits : Certainty::Unknown);
+  Attempts attempts;
+  for (const auto& [heap, certainty, said] : selection.choices) {
+    const HeapInfo& info = heap->info();
+    if (certainty > last) {
+      attempts.note(info.name, fmt::format("not asked, since it is not known to serve{}{}", said.empty() ? "" : ": ", said));
+      continue;
     }
-    return text;
-  };
-  std::error_code nearest = from_errno(EOPNOTSUPP);
-  for (const Choice& choice : selection.choices) {
-    const HeapInfo& info = choice.heap->info();
     AllocRequest asked = request;
     asked.alignment =
         std::max<std::size_t>(request.alignment, selection.constraints.alignment > 1 ? selection.constraints.alignment : 0);
@@ -310,25 +306,15 @@ DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request
       }
       asked.size = rounded;
     }
-    std::error_code attempt;
-    const Explanation inner;
-    DmaBuf buffer = choice.heap->allocate(asked, attempt);
-    if (!attempt) {
-      return buffer;
-    }
-    // A trait in request.require that it lacks is no more than a reason to go on.
-    const bool lacks = attempt.value() == EOPNOTSUPP;
-    note(info.name, inner.text().empty() ? attempt.message() : inner.text());
-    if (!lacks && telling(attempt) < 0) {
-      nearest = attempt;
+    if (attempts.ask(info.name, heap.get(), asked)) {
       break;
     }
-    if (!lacks && telling(attempt) > telling(nearest)) {
-      nearest = attempt;
-    }
   }
-  fail(ec, nearest.value(), everything);
-  return {};
+  std::string refusals;
+  for (const auto& [heap, reason] : selection.refusals) {
+    refusals += fmt::format(" [{}: {}]", heap, reason);
+  }
+  return attempts.result(ec, "no heap suits", refusals);
 }
 
 }}} // namespace sa::v0::detail

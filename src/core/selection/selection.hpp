@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -28,6 +29,8 @@ struct Wishes {
                                      std::error_code& ec);
 
 /// A buffer of the first choice that has one; behind Registry::allocate().
-[[nodiscard]] DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::error_code& ec);
+/// @param minimum what is less certain is not asked; nothing: Unknown where all are, else Suits
+[[nodiscard]] DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::optional<Certainty> minimum,
+                                       std::error_code& ec);
 
 }}} // namespace sa::v0::detail

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <thread>
+
+#include <unistd.h>
 
 #include "support/process.hpp"
 #include "unit/test_heap.hpp"
@@ -104,7 +107,7 @@ TEST_CASE("an unknown heap is ENOENT with the list of those there are; a malform
 }
 
 TEST_CASE("an alias moves on when a candidate is absent, not permitted or out of memory, and on nothing else") {
-  for (const int error : {ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT}) {
+  for (const int error : {EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT}) {
     CAPTURE(error);
     sa::Registry registry;
     const auto first = std::make_shared<TestHeap>("test:first");
@@ -158,6 +161,35 @@ TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
   CHECK(static_cast<bool>(buffer) == !ec);
   CHECK(buffer.traits().contains(sa::Trait::DmaBuf) == static_cast<bool>(buffer));
   CHECK(sa::Registry::system().allocate("system", {.size = 4096}).size() == 4096);
+}
+
+TEST_CASE("an alias that gives no dma-buf for lack of permission says so once") {
+  std::FILE* const log = std::tmpfile();
+  CHECK(support::in_child([&] {
+          ::dup2(::fileno(log), STDERR_FILENO);
+          const auto denied = std::make_shared<TestHeap>("test:denied", sa::Trait::DmaBuf);
+          const auto full = std::make_shared<TestHeap>("test:full", sa::Trait::DmaBuf);
+          denied->error = EACCES;
+          full->error = ENOMEM;
+          sa::Registry registry;
+          registry.add(full);
+          registry.add(denied);
+          registry.add(std::make_shared<TestHeap>("test:plain"));
+          registry.alias("full", {"test:full", "test:plain"}); // not for lack of permission
+          registry.alias("any", {"test:denied", "test:plain"});
+          for (int i = 0; i < 3; ++i) {
+            (void)registry.allocate("full", {.size = 1});
+            (void)registry.allocate("any", {.size = 1});
+            registry.alias("other" + std::to_string(i), {"any"}); // publishes anew
+          }
+          return support::passed;
+        }) == support::passed);
+  std::string text(10000, '\0');
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(::pread(::fileno(log), text.data(), text.size(), 0), 0)));
+  CAPTURE(text);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+  CHECK(says(text, "no device can import this memory, it is of test:plain: test:denied was passed over (Permission denied"));
+  std::fclose(log);
 }
 
 TEST_CASE("an alias that fails lists every attempt and reports the one that came nearest") {

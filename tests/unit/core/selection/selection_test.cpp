@@ -199,6 +199,34 @@ TEST_CASE("allocating by constraints moves on where memory or permission lacks, 
   CHECK(ec.value() == EIO);
 }
 
+TEST_CASE("where a heap that suits ran out, one that is not known to serve is not taken in silence") {
+  Board board;
+  const Constraints low{.max_address = 0x40000000}; // the carveout lies below, where cma lies is not known
+  const std::vector<Device> camera{Device::described("camera", low)};
+  const sa::Selection selection = board.registry.select({}, camera);
+  REQUIRE(names(selection) == "carveout:camera cma:cma0");
+  REQUIRE(selection.choices[0].certainty == Certainty::Suits);
+  REQUIRE(selection.choices[1].certainty == Certainty::Unknown);
+  board.carveout->error = ENOMEM;
+  std::string said;
+  try {
+    board.registry.allocate(camera, {.size = 8192});
+  } catch (const sa::Error& error) {
+    CHECK(error.code() == std::errc::not_enough_memory);
+    said = error.what();
+  }
+  CAPTURE(said);
+  CHECK(says(said, "[carveout:camera: the test's system call: Cannot allocate memory"));
+  CHECK(says(said, "[cma:cma0: not asked, since it is not known to serve: where its region lies"));
+  CHECK(board.cma->asked == 0);
+  CHECK(board.registry.allocate(camera, {.size = 8192}, {}, Certainty::Unknown).heap() == "cma:cma0");
+  board.registry.remove("carveout:camera");
+  CHECK(board.registry.allocate(camera, {.size = 8192}).heap() == "cma:cma0"); // nothing better is known
+  std::error_code ec;
+  CHECK_FALSE(board.registry.allocate(camera, {.size = 8192}, {}, ec, Certainty::Suits));
+  CHECK(ec.value() == EOPNOTSUPP);
+}
+
 TEST_CASE("no heap that suits is EOPNOTSUPP with every reason") {
   Board board;
   std::error_code ec;
