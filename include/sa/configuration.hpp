@@ -29,20 +29,12 @@
 #include <vector>
 
 #include <sa/carveout.hpp>
-#include <sa/constraints.hpp>
+#include <sa/device.hpp>
 #include <sa/error.hpp>
 #include <sa/export.hpp>
 #include <sa/pool.hpp>
 
 namespace sa { inline namespace v0 {
-
-/// What a device needs of memory.
-struct DeviceProfile {
-  std::string match; ///< the path of a device node, "/dev/video0", or a driver's name, "driver:vivid"
-  Constraints constraints;
-
-  friend bool operator==(const DeviceProfile&, const DeviceProfile&) = default;
-};
 
 /// How much of a heap a program may hold at once.
 struct Quota {

@@ -32,6 +32,14 @@ enum class DeviceKind {
   V4l2,      ///< /dev/videoN
 };
 
+/// What a device needs of memory, as a configuration says it.
+struct DeviceProfile {
+  std::string match; ///< the path of a device node, "/dev/video0", or a driver's name, "driver:vivid"
+  Constraints constraints;
+
+  friend bool operator==(const DeviceProfile&, const DeviceProfile&) = default;
+};
+
 /// A pixel format that a device handles.
 struct PixelFormat {
   std::uint32_t fourcc = 0;               ///< drm_fourcc.h, or linux/videodev2.h for a V4L2 device

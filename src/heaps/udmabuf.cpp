@@ -109,7 +109,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_udmabuf(const Configuration&) {
+std::vector<std::shared_ptr<Heap>> discover_udmabuf(const std::vector<CarveoutRegion>&) {
   return {std::make_shared<UdmabufHeap>()};
 }
 

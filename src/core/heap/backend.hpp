@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
-#include <sa/configuration.hpp>
 #include <sa/heap.hpp>
 
-namespace sa { inline namespace v0 { namespace detail {
+namespace sa { inline namespace v0 {
+
+struct CarveoutRegion; // a heap's own: it goes through here unread
+
+namespace detail {
 
 /// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
-/// what cannot be used is listed with its reason. @p configuration is what the machine's owner says; most need none of it.
-using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configuration& configuration);
+/// what cannot be used is listed with its reason. @p carveouts are the reserved ranges of the configuration.
+using Discover = std::vector<std::shared_ptr<Heap>> (*)(const std::vector<CarveoutRegion>& carveouts);
 
 /// Every backend, in the order heaps are listed.
 [[nodiscard]] std::span<const Discover> backends() noexcept;
@@ -28,4 +31,5 @@ struct StandardAlias {
 
 [[nodiscard]] const std::vector<StandardAlias>& standard_aliases();
 
-}}} // namespace sa::v0::detail
+}
+}} // namespace sa::v0::detail

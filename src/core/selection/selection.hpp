@@ -9,7 +9,6 @@
 #include <system_error>
 #include <vector>
 
-#include <sa/configuration.hpp>
 #include <sa/device.hpp>
 #include <sa/heap.hpp>
 #include <sa/selection.hpp>

@@ -209,10 +209,10 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_carveout(const Configuration& configuration) {
+std::vector<std::shared_ptr<Heap>> discover_carveout(const std::vector<CarveoutRegion>& carveouts) {
   const char* variable = ::secure_getenv("SA_CARVEOUT");
   std::vector<std::shared_ptr<Heap>> heaps;
-  for (const auto& [region, reason] : list_regions(variable == nullptr ? "" : variable, configuration.carveouts,
+  for (const auto& [region, reason] : list_regions(variable == nullptr ? "" : variable, carveouts,
                                                    device_tree_regions("/sys/firmware/devicetree/base/reserved-memory"))) {
     heaps.push_back(std::make_shared<CarveoutHeap>(region, reason));
   }
