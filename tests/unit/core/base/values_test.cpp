@@ -2,6 +2,8 @@
 /// Small types: descriptors, sets, names, errors.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -83,6 +85,11 @@ TEST_CASE("names that could leave a folder are no names") {
   CHECK(sa::detail::is_canonical("dma-heap:linux,cma"));
   CHECK(sa::detail::is_wildcard("carveout:*"));
   CHECK_FALSE(sa::detail::is_wildcard(":*"));
+}
+
+TEST_CASE("the memory of the machine is what /proc/meminfo says, or all that a size_t can name") {
+  const std::uint64_t bytes = sa::detail::meminfo("MemTotal").value() + sa::detail::meminfo("SwapTotal").value();
+  CHECK(sa::detail::total_memory() == std::min<std::uint64_t>(bytes, SIZE_MAX));
 }
 
 TEST_CASE("sizes are shown exactly") {
