@@ -146,7 +146,8 @@ TEST_CASE("every command helps, with an example of itself") {
     const Ran ran = run(sactl({name, "--help"}));
     CHECK(ran.status == 0);
     CHECK(ran.err.empty());
-    CHECK(ran.out.find("Example:\n  sactl " + name) != std::string::npos);
+    // How it is laid out depends on the version of CLI11.
+    CHECK(without_spaces(ran.out).find(without_spaces("Example: sactl " + name)) != std::string::npos);
     CHECK(ran.out.find("--json") != std::string::npos);
   }
   CHECK(run(sactl({"--version"})).out.starts_with("sactl "));
