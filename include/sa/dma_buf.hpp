@@ -104,7 +104,7 @@ public:
 private:
   friend class DmaBuf;
   CpuAccess(detail::BufferRef buffer, Access access) noexcept : buffer_(std::move(buffer)), access_(access) {}
-  void finish() noexcept;
+  SA_PRIVATE void finish() noexcept;
   detail::BufferRef buffer_;
   Access access_ = Access::Read;
 };

@@ -128,9 +128,9 @@ protected:
   DmaBuf do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) override;
 
 private:
-  DmaBuf allocate_fresh(const AllocRequest& request, std::error_code& ec);
-  DmaBuf ask_upstream(const AllocRequest& request, std::error_code& ec);
-  void join(detail::Buffer& buffer, detail::SizeClass& size_class, unsigned epoch, bool reserved) noexcept;
+  SA_PRIVATE DmaBuf allocate_fresh(const AllocRequest& request, std::error_code& ec);
+  SA_PRIVATE DmaBuf ask_upstream(const AllocRequest& request, std::error_code& ec);
+  SA_PRIVATE void join(detail::Buffer& buffer, detail::SizeClass& size_class, unsigned epoch, bool reserved) noexcept;
 
   std::shared_ptr<Heap> upstream_;
   PoolOptions options_;

@@ -123,7 +123,7 @@ public:
                   std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:
-  struct State;
+  struct SA_PRIVATE State;
   std::unique_ptr<State> state_;
 };
 
