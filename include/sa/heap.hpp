@@ -5,8 +5,8 @@
 /// To write a heap: derive from Heap, fill a HeapInfo, and in do_allocate() make the memory, put its pieces into a
 /// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The checks that are the same
 /// for every heap (size, alignment, name, flags, traits, max_size) are done before do_allocate() is called.
-/// examples/guard_heap.cpp is a whole one, and the conformance suite runs on it. To put something around heaps that there
-/// are, derive from Adaptor (adaptors/adaptor.hpp).
+/// examples/guard_heap.cpp is a whole one; conformance.hpp has the suite that tests yours. To put something around heaps that
+/// there are, derive from Adaptor (adaptors/adaptor.hpp).
 #pragma once
 
 #include <cstddef>

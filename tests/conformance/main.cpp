@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
-/// One suite that every heap must pass:
+/// The suite on the heaps of this project:
 ///   conformance --heap=NAME [doctest options]
 /// What adapts a heap may stand in front of its name, the outermost first: limit:pool:memfd:4k is a limit around a pool around
 /// that heap, all under its name. stack: is all of them.
 /// A heap that this machine lacks, or that is unusable, is a failure.
-#define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -16,62 +13,29 @@
 #include <string>
 #include <vector>
 
+#include <sa/conformance.hpp>
+#include <sa/sa.hpp>
+
 #include "guard_heap.hpp"
-#include "subject.hpp"
-
-namespace conformance {
-
-Subject& subject() {
-  static Subject one;
-  return one;
-}
-
-void fill(std::span<std::byte> bytes, unsigned seed) {
-  for (std::size_t at = 0; at < bytes.size(); ++at) {
-    bytes[at] = pattern(at, seed);
-  }
-}
-
-bool filled(std::span<const std::byte> bytes, unsigned seed) {
-  for (std::size_t at = 0; at < bytes.size(); ++at) {
-    if (bytes[at] != pattern(at, seed)) {
-      return false;
-    }
-  }
-  return !bytes.empty();
-}
-
-bool all_zero(std::span<const std::byte> bytes) {
-  return !bytes.empty() && bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
-void fill(const sa::DmaBuf& buffer, unsigned seed) {
-  fill(buffer.access(sa::Access::Write).bytes(), seed);
-}
-
-bool filled(const sa::DmaBuf& buffer, unsigned seed) {
-  return filled(std::span<const std::byte>(buffer.access(sa::Access::Read).bytes()), seed);
-}
 
 namespace {
 
+std::vector<std::shared_ptr<sa::Pool>> pools;
+
 /// What looks at whether anything is left, of every adaptor that counts.
-std::vector<std::function<bool()>>& checks() {
-  static std::vector<std::function<bool()>> all;
-  return all;
-}
+std::vector<std::function<bool()>> checks;
 
 template <typename Adaptor>
 std::shared_ptr<sa::Heap> counted(std::shared_ptr<Adaptor> adaptor, bool (*empty)(const Adaptor&)) {
-  checks().emplace_back([adaptor, empty] { return empty(*adaptor); });
+  checks.emplace_back([adaptor, empty] { return empty(*adaptor); });
   return adaptor;
 }
 
 /// The adaptor of that name around @p heap.
 std::shared_ptr<sa::Heap> adapt(const std::string& adaptor, const std::shared_ptr<sa::Heap>& heap) {
   if (adaptor == "pool") {
-    subject().pools.push_back(std::make_shared<sa::Pool>(heap, sa::PoolOptions{.zero = true}));
-    return subject().pools.back();
+    pools.push_back(std::make_shared<sa::Pool>(heap, sa::PoolOptions{.zero = true}));
+    return pools.back();
   }
   if (adaptor == "limit") {
     return counted<sa::Limit>(std::make_shared<sa::Limit>(heap), [](const auto& one) { return one.use() == sa::LimitUse{}; });
@@ -90,70 +54,67 @@ std::shared_ptr<sa::Heap> adapt(const std::string& adaptor, const std::shared_pt
   return std::make_shared<sa::Failing>(heap);
 }
 
-/// In a registry of its own: what is added keeps its name.
-void put_adaptors_around(Subject& subject) {
+/// Takes the adaptors off @p name: the outermost first.
+std::vector<std::string> adaptors_of(std::string& name) {
   const std::string stack = "stack:";
-  if (subject.name.starts_with(stack)) {
-    subject.name.replace(0, stack.size(), "trace:statistics:limit:pool:limit:fallback:failing:");
+  if (name.starts_with(stack)) {
+    name.replace(0, stack.size(), "trace:statistics:limit:pool:limit:fallback:failing:");
   }
-  std::vector<std::string> around; // the outermost first
+  std::vector<std::string> around;
   const std::array<std::string, 6> known{"limit", "statistics", "fallback", "trace", "failing", "pool"};
   for (auto next = known.begin(); next != known.end();) {
-    next = std::find_if(known.begin(), known.end(), [&](const auto& one) { return subject.name.starts_with(one + ":"); });
+    next = std::find_if(known.begin(), known.end(), [&](const auto& one) { return name.starts_with(one + ":"); });
     if (next != known.end()) {
       around.push_back(*next);
-      subject.name.erase(0, next->size() + 1);
+      name.erase(0, next->size() + 1);
     }
   }
-  auto heap = subject.registry->find(subject.name);
-  if (heap == nullptr || around.empty()) {
-    return;
-  }
-  std::for_each(around.rbegin(), around.rend(), [&](const auto& one) { heap = adapt(one, heap); });
-  static sa::Registry registry;
-  registry.add(heap);
-  registry.refresh();
-  subject.registry = &registry;
+  return around;
 }
 
-/// After the suite: every charge, count and record has ended.
-bool nothing_left(const Subject& subject) {
-  subject.settle();
-  for (const auto& empty : checks()) {
-    if (!empty()) {
-      std::fprintf(stderr, "conformance: an adaptor around %s still counts buffers, or never did\n", subject.name.c_str());
-      return false;
-    }
+void trim() {
+  for (const auto& pool : pools) {
+    pool->trim();
   }
-  return true;
+}
+
+/// The heap of that name, an object of its own each time; null when there is none.
+std::shared_ptr<sa::Heap> make(const std::string& name) {
+  sa::Registry registry;
+  registry.refresh();
+  registry.add(std::make_shared<GuardHeap>());
+  return registry.find(name);
 }
 
 } // namespace
-} // namespace conformance
 
 int main(int argc, char** argv) {
-  auto& subject = conformance::subject();
+  std::string name;
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], "--heap=", 7) == 0) {
-      subject.name = argv[i] + 7;
+      name = argv[i] + 7;
     }
   }
+  int status = 1;
   try {
-    subject.registry = &sa::Registry::system();
-    subject.registry->add(std::make_shared<GuardHeap>());
-    conformance::put_adaptors_around(subject);
-    subject.heap = subject.registry->find(subject.name);
+    const auto around = adaptors_of(name);
+    auto heap = make(name);
+    if (heap == nullptr) {
+      std::fprintf(stderr, "conformance: no heap \"%s\"; name one with --heap=\n", name.c_str());
+      return 1;
+    }
+    if (heap->info().usable) {
+      std::for_each(around.rbegin(), around.rend(), [&](const auto& one) { heap = adapt(one, heap); });
+    }
+    status =
+        sa::conformance::run(heap, {.make = [&] { return make(name); }, .settle = trim, .arguments = {argv + 1, argv + argc}});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "conformance: %s\n", error.what());
-    return 1;
   }
-  if (subject.heap == nullptr || !subject.heap->info().usable) {
-    std::fprintf(stderr, "conformance: heap \"%s\": %s; name one with --heap=\n", subject.name.c_str(),
-                 subject.heap == nullptr ? "there is none" : subject.heap->info().reason.c_str());
-    std::printf("[doctest] test cases: 1 | 0 passed | 1 failed | 0 skipped\n");
-    return 1;
+  trim();
+  if (!std::all_of(checks.begin(), checks.end(), [](const auto& empty) { return empty(); })) {
+    std::fprintf(stderr, "conformance: an adaptor around %s still counts buffers, or never did\n", name.c_str());
+    status = 1;
   }
-  doctest::Context context(argc, argv);
-  const int status = context.run();
-  return conformance::nothing_left(subject) ? status : 1;
+  return status;
 }

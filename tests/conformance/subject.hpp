@@ -7,29 +7,30 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
+#include <sa/conformance.hpp>
 #include <sa/sa.hpp>
 
 #include "support/counters.hpp"
 
-namespace conformance {
+namespace sa { inline namespace v0 { namespace conformance {
 
-/// The heap named on the command line.
+/// What run() was called with.
 struct Subject {
   std::string name;
-  sa::Registry* registry = nullptr;
-  std::shared_ptr<sa::Heap> heap;
-  std::vector<std::shared_ptr<sa::Pool>> pools; ///< around the heap
+  Registry* registry = nullptr; ///< has that heap alone
+  std::shared_ptr<Heap> heap;
+  Options options;
 
-  [[nodiscard]] const sa::HeapInfo& info() const { return heap->info(); }
-  [[nodiscard]] bool has(sa::Traits traits) const { return info().traits.contains(traits); }
-  sa::DmaBuf allocate(std::size_t size, std::string_view name = {}) const { return heap->allocate({.size = size, .name = name}); }
+  [[nodiscard]] const HeapInfo& info() const { return heap->info(); }
+  [[nodiscard]] bool has(Traits traits) const { return info().traits.contains(traits); }
+  DmaBuf allocate(std::size_t size, std::string_view name = {}) const { return heap->allocate({.size = size, .name = name}); }
 
-  /// Empties the pools: what they keep is no leak, and what they hand out next is fresh.
+  /// What the heap keeps for later is no leak, and what it hands out next is fresh.
   void settle() const {
-    for (const auto& pool : pools) {
-      pool->trim();
+    if (options.settle) {
+      options.settle();
     }
   }
   [[nodiscard]] support::Counts count() const { return settle(), support::count(); }
@@ -39,6 +40,12 @@ struct Subject {
 };
 
 Subject& subject();
+
+/// Named by run(), each in the file of its tests.
+void contents_tests();
+void contract_tests();
+void refusal_tests();
+void sharing_tests();
 
 /// A frame of 1920x1080 NV12, bytes.
 inline constexpr std::size_t frame_size = 3110400;
@@ -53,7 +60,7 @@ bool filled(std::span<const std::byte> bytes, unsigned seed);
 bool all_zero(std::span<const std::byte> bytes);
 
 /// The same through CpuAccess.
-void fill(const sa::DmaBuf& buffer, unsigned seed);
-bool filled(const sa::DmaBuf& buffer, unsigned seed);
+void fill(const DmaBuf& buffer, unsigned seed);
+bool filled(const DmaBuf& buffer, unsigned seed);
 
-} // namespace conformance
+}}} // namespace sa::v0::conformance
