@@ -240,7 +240,10 @@ void across_threads_integers(benchmark::State& state) {
 void cycle_sa(benchmark::State& state) {
   for (auto _ : state) {
     const sa::DmaBuf buffer = pool().allocate({.size = frame});
-    std::memset(buffer.access(sa::Access::Write).bytes().data(), 1, frame);
+    {
+      const auto cpu = buffer.access(sa::Access::Write);
+      std::memset(cpu.bytes().data(), 1, frame);
+    }
   }
 }
 

@@ -146,8 +146,9 @@ bool show(sa::Registry& registry, const sa::HeapInfo& heap, int socket, const ch
     fmt::print("  {:<24} {:>8} {:>11} {:>10.0f} {:>10.0f} {:>9}\n", heap.name,
                yes_no(buffer.traits().contains(sa::Trait::DmaBuf)), yes_no(buffer.traits().contains(sa::Trait::Contiguous)), cold,
                warm, yes_no(verified));
-    if (picture != nullptr && verified && write_picture(picture, buffer.access(sa::Access::Read).bytes())) {
-      picture = nullptr;
+    if (picture != nullptr && verified) {
+      const sa::CpuAccess cpu = buffer.access(sa::Access::Read);
+      picture = write_picture(picture, cpu.bytes()) ? nullptr : picture;
     }
     return verified;
   } catch (const sa::Error& error) {

@@ -83,6 +83,15 @@ private:
 /// A stretch of time in which the CPU may touch the buffer: DMA_BUF_IOCTL_SYNC START when it is made, END, in the same
 /// direction, when it ends (linux/dma-buf.h; Documentation/driver-api/dma-buf.rst, "CPU Access to DMA Buffer
 /// Objects"). On memory that is always coherent it makes no system call.
+///
+/// End the access before a device gets the buffer (VIDIOC_QBUF, an atomic commit): neither the kernel nor the library
+/// notices a device that works during a CPU access, and on hardware with caches it then sees stale pixels.
+///
+///     {
+///       const sa::CpuAccess cpu = frame.access(sa::Access::Write);
+///       std::ranges::fill(cpu.bytes(), std::byte{0xff});
+///     } // ended here
+///     queue(camera, frame.fd());
 class SA_API CpuAccess {
 public:
   /// Empty: bytes() is empty, end() reports EBADF.
@@ -93,8 +102,13 @@ public:
   /// Ends the access; a failure is logged.
   ~CpuAccess();
 
-  /// All of the buffer while the access lasts; empty afterwards and after a move.
-  [[nodiscard]] std::span<std::byte> bytes() const noexcept;
+  /// Whether an access lasts.
+  explicit operator bool() const noexcept { return static_cast<bool>(buffer_); }
+
+  /// All of the buffer while the access lasts; empty afterwards and after a move. Not to be had of a temporary, whose
+  /// access ends with the statement: give the access a name.
+  [[nodiscard]] std::span<std::byte> bytes() const& noexcept;
+  std::span<std::byte> bytes() const&& = delete;
 
   /// Ends the access now. The object is empty afterwards, also on failure.
   /// @throws Error EBADF on an empty object; what DMA_BUF_IOCTL_SYNC reports
@@ -123,9 +137,10 @@ public:
   /// fd has; traits() is what can be told from the fd; heap() is "import"; name() is empty. Access follows the
   /// descriptor's mode: a read-only one refuses Access::Write with EACCES.
   /// @param fd owned from here on, closed when the import is refused
-  /// @throws Error EBADF: not a descriptor. EINVAL: neither a dma-buf nor a memfd that cannot shrink, or of size 0.
-  static DmaBuf import(UniqueFd fd);
-  static DmaBuf import(UniqueFd fd, std::error_code& ec) noexcept;
+  /// @throws Error EBADF: not a descriptor. EINVAL: neither a dma-buf nor a memfd that cannot shrink, or of size 0, or
+  ///         another user's memfd of huge pages.
+  [[nodiscard]] static DmaBuf import(UniqueFd fd);
+  [[nodiscard]] static DmaBuf import(UniqueFd fd, std::error_code& ec) noexcept;
 
   /// Whether it holds a buffer.
   explicit operator bool() const noexcept { return static_cast<bool>(buffer_); }
@@ -151,20 +166,22 @@ public:
   /// Maps (once) and begins CPU access. Waits, without end, for the fences of devices that use the buffer in a
   /// conflicting way.
   /// @throws Error EINVAL: not an Access. EACCES: Write on a read-only buffer. ENOMEM, EPERM: what mmap(2) reports.
-  CpuAccess access(Access access) const;
-  CpuAccess access(Access access, std::error_code& ec) const noexcept;
+  [[nodiscard]] CpuAccess access(Access access) const;
+  [[nodiscard]] CpuAccess access(Access access, std::error_code& ec) const noexcept;
 
   /// The same, waiting at most @p timeout for the fences there are now (negative: EINVAL). A fence that is added
   /// between the wait and the start is waited for without end.
   /// @throws Error ETIMEDOUT as well
-  CpuAccess access(Access access, std::chrono::milliseconds timeout) const;
-  CpuAccess access(Access access, std::chrono::milliseconds timeout, std::error_code& ec) const noexcept;
+  [[nodiscard]] CpuAccess access(Access access, std::chrono::milliseconds timeout) const;
+  [[nodiscard]] CpuAccess access(Access access, std::chrono::milliseconds timeout, std::error_code& ec) const noexcept;
 
   /// Maps (once), without cache maintenance: the caller brackets.
   /// @throws Error as access()
-  Mapping map_unsynchronized(Access access = Access::ReadWrite) const;
-  Mapping map_unsynchronized(Access access, std::error_code& ec) const noexcept;
-  Mapping map_unsynchronized(std::error_code& ec) const noexcept { return map_unsynchronized(Access::ReadWrite, ec); }
+  [[nodiscard]] Mapping map_unsynchronized(Access access = Access::ReadWrite) const;
+  [[nodiscard]] Mapping map_unsynchronized(Access access, std::error_code& ec) const noexcept;
+  [[nodiscard]] Mapping map_unsynchronized(std::error_code& ec) const noexcept {
+    return map_unsynchronized(Access::ReadWrite, ec);
+  }
 
   /// DMA_BUF_IOCTL_SYNC START; without a system call on memory that is always coherent. EINTR and EAGAIN are retried.
   /// @throws Error EINVAL: not an Access. EACCES: Write on a read-only buffer.

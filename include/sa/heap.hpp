@@ -42,8 +42,8 @@ public:
   ///         ENAMETOOLONG: name over max_name_length. EOPNOTSUPP: a trait in request.require or an alignment this heap
   ///         does not have. ENOMEM: more than max_size (before any system call), or the memory ran out. EDQUOT: a
   ///         limit. EACCES, EPERM: the node. ENOENT, ENODEV: no such device. EMFILE, ENFILE: descriptors ran out.
-  DmaBuf allocate(const AllocRequest& request);
-  DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
+  [[nodiscard]] DmaBuf allocate(const AllocRequest& request);
+  [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// For sa::receive(): takes over memory that a peer sent as a handle which only this heap understands. Nothing the
   /// peer said is believed before it is checked.

@@ -31,12 +31,12 @@ SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept
 ///         version. EBADMSG: not such a message, descriptors missing, surplus or cut off, a size the descriptor does
 ///         not have. EPROTO: a message in pieces on a non-blocking stream. EINVAL: a descriptor that
 ///         DmaBuf::import() refuses. ENOENT: a handle of a heap that @p registry does not know.
-SA_API DmaBuf receive(int socket);
-SA_API DmaBuf receive(int socket, std::error_code& ec) noexcept;
+[[nodiscard]] SA_API DmaBuf receive(int socket);
+[[nodiscard]] SA_API DmaBuf receive(int socket, std::error_code& ec) noexcept;
 
 /// The same, with the registry that resolves handles only a heap understands (a carveout through /dev/mem); the other
 /// overloads take Registry::system(), which they touch only for such handles.
-SA_API DmaBuf receive(int socket, const Registry& registry);
-SA_API DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexcept;
+[[nodiscard]] SA_API DmaBuf receive(int socket, const Registry& registry);
+[[nodiscard]] SA_API DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexcept;
 
 }} // namespace sa::v0

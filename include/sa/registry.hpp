@@ -93,8 +93,8 @@ public:
 
   /// A buffer from the heap or alias of that name.
   /// @throws Error ENOENT: no such heap, with the list of those there are. EINVAL: a malformed name. Heap::allocate().
-  DmaBuf allocate(std::string_view heap, const AllocRequest& request);
-  DmaBuf allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept;
+  [[nodiscard]] DmaBuf allocate(std::string_view heap, const AllocRequest& request);
+  [[nodiscard]] DmaBuf allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// The heaps that serve @p devices under @p constraints, best first, and for each other heap the reason. Makes no system
   /// call unless SelectOptions::probe is set.
@@ -111,15 +111,15 @@ public:
   /// request.require and request.alignment count too; the size is rounded up to constraints.size_alignment.
   /// @throws Error as select(). EOPNOTSUPP: no heap suits. Else what came nearest to success; lists every attempt and every
   ///         refusal.
-  DmaBuf allocate(const Constraints& constraints, const AllocRequest& request);
-  DmaBuf allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept;
+  [[nodiscard]] DmaBuf allocate(const Constraints& constraints, const AllocRequest& request);
+  [[nodiscard]] DmaBuf allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
   /// @param minimum what is less certain is not tried. Without it, a heap that is not known to serve is tried only where none
   ///        is known: a camera that needs contiguous memory is not given scattered memory because CMA is used up.
-  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {},
+  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {},
                   std::optional<Certainty> minimum = std::nullopt);
-  DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
+  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
                   std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:

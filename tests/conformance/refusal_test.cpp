@@ -42,7 +42,7 @@ TEST_CASE("impossible requests are refused with the right code, a sentence, and 
       {"name of 32 bytes", {.size = 4096, .name = long_name}, std::errc::filename_too_long},
       {"newline in the name", {.size = 4096, .name = "a\nb"}, std::errc::invalid_argument},
   };
-  subject().allocate(4096); // whatever is opened once is open
+  (void)subject().allocate(4096); // whatever is opened once is open
   const auto before = subject().count();
   for (const Row& row : rows) {
     CAPTURE(row.what);
@@ -52,7 +52,7 @@ TEST_CASE("impossible requests are refused with the right code, a sentence, and 
     CHECK_FALSE(subject().registry->allocate(subject().name, row.request, ec));
     CHECK(ec == row.code);
     try {
-      subject().heap->allocate(row.request);
+      (void)subject().heap->allocate(row.request);
       FAIL_CHECK("not refused");
     } catch (const sa::Error& error) {
       CHECK(error.code() == row.code);
@@ -90,7 +90,7 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
     CAPTURE(injection.name);
     const auto before = subject().count();
     const int status = support::in_child([&] {
-      subject().allocate(4096).map_unsynchronized(); // whatever is opened once is open
+      (void)subject().allocate(4096).map_unsynchronized(); // whatever is opened once is open
       const int descriptors = subject().open_descriptors();
       const int maps = subject().mappings();
       if (!support::inject(injection)) {
@@ -145,7 +145,7 @@ TEST_CASE("at the limit of descriptors the answer is EMFILE, and the next alloca
             return 2;
           }
           try {
-            subject().allocate(4096);
+            (void)subject().allocate(4096);
             return 3;
           } catch (const sa::Error& error) {
             if (error.code() != std::errc::too_many_files_open) {
@@ -159,14 +159,17 @@ TEST_CASE("at the limit of descriptors the answer is EMFILE, and the next alloca
 }
 
 TEST_CASE("thousands of rounds leave descriptors, mappings and the kernel's counters where they were") {
-  subject().allocate(4096);
+  (void)subject().allocate(4096);
   const auto before = subject().count();
   // Where a round is dear (an emulated processor clears huge pages), one leak in a thousand has to do.
   const auto enough = std::chrono::steady_clock::now() + 2s;
   for (int round = 0; round < 1000 || (round < 10000 && std::chrono::steady_clock::now() < enough); ++round) {
     const sa::DmaBuf buffer = subject().allocate(4096, "round");
     if (round % 16 == 0) {
-      buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
+      {
+        const auto cpu = buffer.access(sa::Access::Write);
+        cpu.bytes()[0] = std::byte{1};
+      }
     }
   }
   CHECK(subject().leaked_since(before) == "");

@@ -62,5 +62,6 @@ bool all_zero(std::span<const std::byte> bytes);
 /// The same through CpuAccess.
 void fill(const DmaBuf& buffer, unsigned seed);
 bool filled(const DmaBuf& buffer, unsigned seed);
+bool all_zero(const DmaBuf& buffer);
 
 }}} // namespace sa::v0::conformance

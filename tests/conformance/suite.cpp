@@ -39,11 +39,18 @@ bool all_zero(std::span<const std::byte> bytes) {
 }
 
 void fill(const DmaBuf& buffer, unsigned seed) {
-  fill(buffer.access(Access::Write).bytes(), seed);
+  const auto cpu = buffer.access(Access::Write);
+  fill(cpu.bytes(), seed);
 }
 
 bool filled(const DmaBuf& buffer, unsigned seed) {
-  return filled(std::span<const std::byte>(buffer.access(Access::Read).bytes()), seed);
+  const auto cpu = buffer.access(Access::Read);
+  return filled(std::span<const std::byte>(cpu.bytes()), seed);
+}
+
+bool all_zero(const DmaBuf& buffer) {
+  const auto cpu = buffer.access(Access::Read);
+  return all_zero(cpu.bytes());
 }
 
 int run(const std::shared_ptr<Heap>& heap, const Options& options) {

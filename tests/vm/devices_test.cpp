@@ -44,7 +44,7 @@ TEST_CASE("discovery opens no device node") {
   CHECK(registry.find("drm:card0") != nullptr);
   char events[4096];
   CHECK(::read(watch.get(), events, sizeof events) == -1);
-  registry.allocate("drm:card0", {.size = 4096});
+  (void)registry.allocate("drm:card0", {.size = 4096});
   CHECK(::read(watch.get(), events, sizeof events) > 0); // the watch does see an open
 }
 
@@ -104,7 +104,10 @@ TEST_CASE("a camera streams into every dma-buf heap, and the pixels are its colo
       continue; // fresh pages may lie in one run by luck
     }
     REQUIRE(camera.capture(buffer) == 0);
-    CHECK(camera.shows_colour_bars(buffer.access(sa::Access::Read).bytes()));
+    {
+      const auto cpu = buffer.access(sa::Access::Read);
+      CHECK(camera.shows_colour_bars(cpu.bytes()));
+    }
     ++streamed;
   }
   CHECK(streamed >= 1);
@@ -124,7 +127,10 @@ TEST_CASE("a camera that maps the buffer for itself fills every page of a udmabu
     CAPTURE(policy);
     const guest::Setting setting("/sys/kernel/mm/transparent_hugepage/shmem_enabled", policy);
     const sa::DmaBuf buffer = sa::Registry::system().allocate("udmabuf:4k", {.size = camera.frame_size()});
-    std::ranges::fill(buffer.access(sa::Access::Write).bytes(), std::byte{0xa5});
+    {
+      const auto cpu = buffer.access(sa::Access::Write);
+      std::ranges::fill(cpu.bytes(), std::byte{0xa5});
+    }
     if (guest::has_argument("vivid.allocators=1")) {
       continue; // does not map for itself
     }

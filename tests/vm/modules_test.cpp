@@ -229,7 +229,10 @@ TEST_CASE("what is written into a buffer is at the address that the kernel lists
     std::mt19937 random(7);
     std::vector<std::uint32_t> words(buffer.size() / 4);
     std::generate(words.begin(), words.end(), std::ref(random));
-    std::ranges::copy(std::as_bytes(std::span(words)), buffer.access(sa::Access::Write).bytes().begin());
+    {
+      const auto cpu = buffer.access(sa::Access::Write);
+      std::ranges::copy(std::as_bytes(std::span(words)), cpu.bytes().begin());
+    }
     const sa::UniqueFd memory{::open("/dev/mem", O_RDONLY | O_CLOEXEC)};
     // Read, not mapped: with PAT the kernel lets nobody map System RAM, where CMA lies.
     std::vector<std::uint32_t> there(words.size());

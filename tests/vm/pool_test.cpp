@@ -123,11 +123,17 @@ TEST_CASE("a buffer whose fd nobody kept is used again, with the same memory and
       const sa::DmaBuf buffer = pool.allocate({.size = size});
       fd = buffer.fd();
       const sa::UniqueFd copy = buffer.dup();
-      buffer.access(sa::Access::Write).bytes()[size - 1] = std::byte{42};
+      {
+        const auto cpu = buffer.access(sa::Access::Write);
+        cpu.bytes()[size - 1] = std::byte{42};
+      }
     }
     const sa::DmaBuf again = pool.allocate({.size = size});
     CHECK(again.fd() == fd);
-    CHECK(again.access(sa::Access::Read).bytes()[size - 1] == std::byte{42});
+    {
+      const auto cpu = again.access(sa::Access::Read);
+      CHECK(cpu.bytes()[size - 1] == std::byte{42});
+    }
     CHECK(pool.statistics().hits == 1);
   }
 }
@@ -382,7 +388,7 @@ TEST_CASE("drm buffers, memfds and carveouts through /dev/mem are not used again
     }
     CAPTURE(info.name);
     sa::Pool pool(registry.find(info.name));
-    pool.allocate({.size = size}).map_unsynchronized(); // never given away
+    (void)pool.allocate({.size = size}).map_unsynchronized(); // never given away
     CHECK(pool.statistics().free_buffers == 1);
     {
       const sa::DmaBuf buffer = pool.allocate({.size = size});
@@ -412,7 +418,10 @@ TEST_CASE("a pool reserves CMA at the start and has it when the region is full" 
       std::vector<sa::DmaBuf> frames;
       for (int i = 0; i < 4; ++i) {
         frames.push_back(pool.allocate({.size = 8 << 20}));
-        frames.back().access(sa::Access::Write).bytes()[0] = std::byte{1};
+        {
+          const auto cpu = frames.back().access(sa::Access::Write);
+          cpu.bytes()[0] = std::byte{1};
+        }
       }
     }
     CHECK(pool.statistics().misses == 0);

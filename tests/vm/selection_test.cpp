@@ -211,7 +211,10 @@ TEST_CASE("after one probe the heap that is chosen for a camera is one that it s
   const sa::DmaBuf frame = machine.registry.allocate({camera}, {.size = streaming.frame_size(), .name = "frame"});
   CHECK(frame.heap() == probed.choices.front().heap->info().name);
   CHECK(streaming.capture(frame) == 0);
-  CHECK(streaming.shows_colour_bars(frame.access(sa::Access::Read).bytes()));
+  {
+    const auto cpu = frame.access(sa::Access::Read);
+    CHECK(streaming.shows_colour_bars(cpu.bytes()));
+  }
   const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((streaming.frame_size() + 4095) / 4096));
   CHECK((streaming.capture(scattered) != 0) == contiguous_only());
   CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());

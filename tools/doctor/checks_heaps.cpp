@@ -110,7 +110,7 @@ void check_aliases(Examination& all) {
     if (all.trials && name == "system") {
       std::string refusal;
       try {
-        sa::Registry::system().allocate(name, {.size = 1, .name = "sactl doctor", .require = sa::Trait::DmaBuf});
+        (void)sa::Registry::system().allocate(name, {.size = 1, .name = "sactl doctor", .require = sa::Trait::DmaBuf});
       } catch (const sa::Error& error) {
         refusal = error.what();
       }

@@ -124,7 +124,7 @@ CpuAccess::~CpuAccess() {
   finish();
 }
 
-std::span<std::byte> CpuAccess::bytes() const noexcept {
+std::span<std::byte> CpuAccess::bytes() const& noexcept {
   return buffer_ ? buffer_.get()->bytes() : std::span<std::byte>{};
 }
 
@@ -147,9 +147,9 @@ void CpuAccess::finish() noexcept {
   if (!buffer_) {
     return;
   }
-  const detail::BufferRef held = buffer_; // keeps the name for the log
+  const detail::BufferRef held = std::move(buffer_); // its name is for the log
   std::error_code ec;
-  end(ec);
+  or_code(ec, [&] { held.get()->sync(DMA_BUF_SYNC_END, access_, ec); });
   if (ec) {
     detail::log_warning([&] {
       return fmt::format("ending CPU access to \"{}\" ({}) failed: {}; a device may see stale pixels", held.get()->name(),

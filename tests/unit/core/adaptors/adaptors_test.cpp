@@ -199,8 +199,8 @@ TEST_CASE("every adaptor is a heap of its upstream's kind, under its name or its
     CHECK(buffer.size() == 8192);
     CHECK(buffer.name() == "frame");
     CHECK(buffer.heap() == "memfd:4k");
-    CHECK(has(error_of(ENOMEM, [&] { named->allocate({.size = std::size_t{1} << 60}); }), named->info().name.c_str()));
-    CHECK(has(error_of(EOPNOTSUPP, [&] { plain->allocate({.size = 4096, .require = sa::Trait::Contiguous}); }), "cached"));
+    CHECK(has(error_of(ENOMEM, [&] { (void)named->allocate({.size = std::size_t{1} << 60}); }), named->info().name.c_str()));
+    CHECK(has(error_of(EOPNOTSUPP, [&] { (void)plain->allocate({.size = 4096, .require = sa::Trait::Contiguous}); }), "cached"));
     CHECK(has(error_of(EINVAL, [&] { make(nullptr, ""); }), "no heap"));
     CHECK(has(error_of(EINVAL, [&] { make(memfd(), "../x"); }), "name"));
     const auto handles = std::make_shared<HandleHeap>();
@@ -272,10 +272,10 @@ TEST_CASE("statistics count what is there, the most there was, all there ever wa
     }
     upstream->error = ENOMEM;
     std::error_code ec;
-    statistics.allocate({.size = 4096}, ec);
+    (void)statistics.allocate({.size = 4096}, ec);
     CHECK(ec == std::errc::not_enough_memory);
     upstream->error = 0;
-    statistics.allocate({.size = 0}, ec); // never reached it
+    (void)statistics.allocate({.size = 0}, ec); // never reached it
     const sa::DmaBuf c = statistics.allocate({.size = 4096});
     CHECK(statistics.read() == sa::HeapStatistics{2, 2, 3, 1, 8192, 12288, 16384});
   }
@@ -399,11 +399,11 @@ TEST_CASE("a fallback moves on as an alias does, and says every attempt") {
   denied->error = EACCES;
   sa::Fallback fallback({denied, std::make_shared<TestHeap>("test:plain"), full}, {.name = "test:all"});
   const std::string text =
-      error_of(EDQUOT, [&] { fallback.allocate({.size = 4096, .alignment = 1 << 20, .require = sa::Trait::Cached}); });
+      error_of(EDQUOT, [&] { (void)fallback.allocate({.size = 4096, .alignment = 1 << 20, .require = sa::Trait::Cached}); });
   CHECK(has(text, "test:all"));
   CHECK(has(text, "[test:plain: this heap can promise an alignment of 4 KiB"));
   sa::Fallback refused({denied, full});
-  const std::string attempts = error_of(EDQUOT, [&] { refused.allocate({.size = 4096}); });
+  const std::string attempts = error_of(EDQUOT, [&] { (void)refused.allocate({.size = 4096}); });
   CHECK(has(attempts, "[test:denied: the test's system call"));
   CHECK(has(attempts, "[test:full: 0 of at most 0 buffers"));
 }
@@ -456,7 +456,7 @@ std::set<int> failures(sa::Failing& heap, int count) {
   std::set<int> failed;
   for (int i = 1; i <= count; ++i) {
     std::error_code ec;
-    heap.allocate({.size = 4096}, ec);
+    (void)heap.allocate({.size = 4096}, ec);
     if (ec) {
       failed.insert(i);
     }
@@ -482,13 +482,13 @@ TEST_CASE("failing fails the nth, every nth, both or none, with the errno and a 
   CHECK(fail({.nth = 1, .every = 5}) == std::set<int>{1, 5, 10});
   CHECK(fail({.probability = 1}).size() == 10);
   sa::Failing heap(upstream, {.every = 2, .error = EDQUOT});
-  heap.allocate({.size = 4096});
+  (void)heap.allocate({.size = 4096});
   std::error_code ec;
-  heap.allocate({.size = 0}, ec); // malformed: not counted
-  const std::string text = error_of(EDQUOT, [&] { heap.allocate({.size = 4096}); });
+  (void)heap.allocate({.size = 0}, ec); // malformed: not counted
+  const std::string text = error_of(EDQUOT, [&] { (void)heap.allocate({.size = 4096}); });
   CHECK(has(text, "made request 2 fail on purpose (every 2)"));
   sa::Failing plain(upstream, {.nth = 1});
-  plain.allocate({.size = 4096}, ec);
+  (void)plain.allocate({.size = 4096}, ec);
   CHECK(ec == std::errc::not_enough_memory);
 }
 
@@ -512,7 +512,7 @@ TEST_CASE("what fails at random is the same numbers for the same seed, whichever
         sa::Failing& shared = heap;
         for (int i = 0; i < 250; ++i) {
           std::error_code ec;
-          shared.allocate({.size = 4096}, ec);
+          (void)shared.allocate({.size = 4096}, ec);
           count += ec ? 1 : 0;
         }
       });

@@ -148,10 +148,10 @@ TEST_CASE("each event is told, a failure with its sentence, whoever asks, and wh
     sa::DmaBuf buffer = trace.allocate({.size = 5000});
     upstream->error = ENOMEM;
     std::error_code ec;
-    trace.allocate({.size = 100}, ec);
+    (void)trace.allocate({.size = 100}, ec);
     CHECK(ec == std::errc::not_enough_memory);
     try {
-      trace.allocate({.size = 100});
+      (void)trace.allocate({.size = 100});
       FAIL_CHECK("not refused");
     } catch (const sa::Error& error) {
       const std::string text = error.what();
@@ -204,7 +204,7 @@ TEST_CASE("a trace that ends reports each buffer still alive, once, and tells no
 TEST_CASE("without a callback the log names each buffer: when the trace ends, or when the process does") {
   CHECK(printed_by([] {
           sa::Trace trace(memfd());
-          trace.allocate({.size = 4096});
+          (void)trace.allocate({.size = 4096});
         }) == "");
   const std::string ended = printed_by([] {
     static sa::DmaBuf left;

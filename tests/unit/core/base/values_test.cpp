@@ -24,7 +24,18 @@ bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
 }
 
+template <typename T>
+concept shows_bytes_of_a_temporary = requires(T&& object) {
+  std::forward<T>(object).bytes();
+};
+
 } // namespace
+
+TEST_CASE("the bytes of a CPU access are not to be had of a temporary, which ends with the statement") {
+  static_assert(!shows_bytes_of_a_temporary<sa::CpuAccess> && !shows_bytes_of_a_temporary<const sa::CpuAccess>);
+  static_assert(shows_bytes_of_a_temporary<const sa::CpuAccess&>);
+  static_assert(shows_bytes_of_a_temporary<sa::Mapping>); // the buffer stays mapped without it
+}
 
 TEST_CASE("a UniqueFd closes what it owns, once") {
   const int before = support::open_descriptors();

@@ -25,16 +25,19 @@ std::shared_ptr<sa::Heap> memfd() {
 TEST_CASE("a round of a warm pool makes no system call") {
   sa::Pool pool(memfd());
   pool.reserve(4, {.size = 8192});
-  pool.allocate({.size = 4096}).map_unsynchronized();
+  (void)pool.allocate({.size = 4096}).map_unsynchronized();
   CHECK(support::in_child([&] {
-          pool.allocate({.size = 4096}).map_unsynchronized(); // the child's own
+          (void)pool.allocate({.size = 4096}).map_unsynchronized(); // the child's own
           pool.allocate({.size = 4096}).reset();
           if (!support::forbid_system_calls()) {
             return 2;
           }
           for (int round = 0; round < 1000; ++round) {
             const sa::DmaBuf buffer = pool.allocate({.size = 4096, .name = "frame"});
-            buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
+            {
+              const auto cpu = buffer.access(sa::Access::Write);
+              cpu.bytes()[0] = std::byte{1};
+            }
           }
           return support::passed;
         }) == support::passed);
@@ -91,11 +94,14 @@ TEST_CASE("one thread acquires, another releases: that makes no system call eith
 
 TEST_CASE("a round of a warm pool takes nothing from the heap of the program") {
   sa::Pool pool(memfd());
-  pool.allocate({.size = 4096}).map_unsynchronized();
+  (void)pool.allocate({.size = 4096}).map_unsynchronized();
   const auto before = support::allocations();
   for (int round = 0; round < 1000; ++round) {
     const sa::DmaBuf buffer = pool.allocate({.size = 4096, .name = "frame"});
-    buffer.access(sa::Access::Write).bytes()[0] = std::byte{1};
+    {
+      const auto cpu = buffer.access(sa::Access::Write);
+      cpu.bytes()[0] = std::byte{1};
+    }
   }
   CHECK(support::allocations().count == before.count);
   const sa::DmaBuf fresh = pool.allocate({.size = 8192});

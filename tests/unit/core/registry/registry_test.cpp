@@ -95,7 +95,7 @@ TEST_CASE("an unknown heap is ENOENT with the list of those there are; a malform
   std::error_code ec;
   CHECK_FALSE(registry.allocate("test:none", {.size = 1}, ec));
   CHECK(ec == std::errc::no_such_file_or_directory);
-  const std::string said = sentence([&] { registry.allocate("test:none", {.size = 1}); });
+  const std::string said = sentence([&] { (void)registry.allocate("test:none", {.size = 1}); });
   CHECK(says(said, "test:one"));
   CHECK(says(said, "system"));
   for (const char* name : {"", "../x", "dma-heap:../../mem", "dma-heap:a/b", "dma-heap:..", "a:b:c"}) {
@@ -204,7 +204,7 @@ TEST_CASE("an alias that fails lists every attempt and reports the one that came
   static_cast<TestHeap&>(*registry.find("test:small")).change().traits = {};
   registry.alias("all", {"test:absent", "test:empty", "test:denied", "test:small"});
   try {
-    registry.allocate("all", {.size = 8192, .require = sa::Trait::Cached});
+    (void)registry.allocate("all", {.size = 8192, .require = sa::Trait::Cached});
     FAIL("not refused");
   } catch (const sa::Error& error) {
     CHECK(error.code() == std::errc::not_enough_memory);

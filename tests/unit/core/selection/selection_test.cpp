@@ -183,7 +183,7 @@ TEST_CASE("allocating by constraints moves on where memory or permission lacks, 
   board.carveout->error = EACCES;
   std::string said;
   try {
-    board.registry.allocate(Constraints{.max_segments = 1}, {.size = 8192});
+    (void)board.registry.allocate(Constraints{.max_segments = 1}, {.size = 8192});
   } catch (const sa::Error& error) {
     CHECK(error.code() == std::errc::not_enough_memory); // nearest to success
     said = error.what();
