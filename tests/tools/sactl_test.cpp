@@ -707,6 +707,26 @@ TEST_CASE("doctor: a wrong configuration file is trouble, with its line, until i
   CHECK(findings() == "ok " + file + "\n");
 }
 
+TEST_CASE("a log level that there is not is told of once, and warnings are still shown") {
+  const Folder folder;
+  const std::string file = folder.file("sa.toml");
+  std::ofstream(file) << "[heaps\n";
+  const auto said = [&](const char* level) {
+    return run(sactl({"heaps"}),
+               [&] {
+                 ::setenv("SA_CONFIG", file.c_str(), 1);
+                 ::setenv("SA_LOG", level, 1);
+               })
+        .err;
+  };
+  const std::string unknown = said("verbose");
+  CAPTURE(unknown);
+  CHECK(unknown.find("SA_LOG=verbose is no level") != std::string::npos);
+  CHECK(unknown.find("SA_LOG=verbose") == unknown.rfind("SA_LOG=verbose"));
+  CHECK(unknown.find("nothing of this file is used") != std::string::npos);
+  CHECK(said("off").empty());
+}
+
 TEST_CASE("heaps starts and ends quickly") {
   std::vector<double> times;
   for (int i = 0; i < 50; ++i) {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -19,7 +20,12 @@ std::shared_ptr<spdlog::logger> logger() {
   static const std::shared_ptr<spdlog::logger> own = [] {
     auto made = std::make_shared<spdlog::logger>(logger_name, std::make_shared<spdlog::sinks::stderr_sink_mt>());
     const char* level = ::secure_getenv("SA_LOG");
-    made->set_level(level != nullptr ? spdlog::level::from_str(level) : spdlog::level::warn);
+    const auto known = spdlog::level::from_str(level != nullptr ? level : "warn"); // off for what it does not know
+    const bool unknown = known == spdlog::level::off && std::string_view(level) != "off";
+    made->set_level(unknown ? spdlog::level::warn : known);
+    if (unknown) {
+      made->warn("SA_LOG={} is no level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
+    }
     return made;
   }();
   return own;
