@@ -25,7 +25,8 @@
 
 namespace sa { inline namespace v0 {
 
-/// A source of buffers. Always held by std::shared_ptr: a buffer keeps its heap alive.
+/// A source of buffers. A heap that makes memory is held by a std::shared_ptr (std::make_shared), since each buffer keeps its
+/// heap alive: elsewhere adopt() refuses. What only hands requests on, a Pool or an Adaptor, may lie on the stack.
 ///
 /// Threads: any number may call a heap at once; implementations promise it too.
 class SA_API Heap : public std::enable_shared_from_this<Heap> {
@@ -65,6 +66,9 @@ protected:
   virtual DmaBuf do_accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec);
 
   /// Makes the DmaBuf. A kernel object that is a dma-buf is given @p name, best effort.
+  /// Throws std::system_error, which do_allocate() lets pass and allocate() reports with a sentence. EINVAL: a
+  /// Descriptor::Memfd that is not sealed with F_SEAL_SHRINK; a size larger than the descriptor's; no std::shared_ptr holds
+  /// this heap.
   [[nodiscard]] DmaBuf adopt(Memory memory, std::string_view name);
 
   /// Ties @p attachment to @p buffer, which do_allocate() is about to return: nobody else may hold the buffer yet. It is

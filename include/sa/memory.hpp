@@ -26,7 +26,7 @@ class Attachments;
 /// What the descriptor in a Memory is.
 enum class Descriptor {
   DmaBuf, ///< a dma-buf: SYNC, fences and the kernel's name work on it
-  Memfd,  ///< a memfd sealed against shrinking: coherent, needs no SYNC
+  Memfd,  ///< a memfd sealed against shrinking (F_SEAL_SHRINK): coherent, needs no SYNC
   Handle, ///< keeps the memory alive and can be sent, but no device takes it: DmaBuf::fd() is -1
 };
 
@@ -69,7 +69,7 @@ struct Memory {
   UniqueFd map_fd{};                          ///< mapped instead of fd, where that serves better
   Descriptor descriptor = Descriptor::DmaBuf; ///< what fd is
   Traits traits{};                            ///< of this buffer
-  std::size_t size = 0;                       ///< bytes, as large as fd
+  std::size_t size = 0;                       ///< bytes, at most what fd has
   std::optional<std::uint64_t> phys_addr{};   ///< bytes, with Trait::PhysAddr
   MappedRange mapping{};                      ///< already mapped; empty: mapped when first asked for; destroyed first
   /// Descriptor::Handle without fd: makes what a peer gets when the buffer is first sent, and returns it each time, owned by

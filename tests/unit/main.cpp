@@ -32,7 +32,8 @@ sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_cod
   memory.descriptor = sa::Descriptor::Memfd;
   memory.size = rounded_size(request) + extra;
   memory.traits = info_.traits;
-  if (::ftruncate(memory.fd.get(), static_cast<off_t>(memory.size)) < 0) {
+  if (::ftruncate(memory.fd.get(), static_cast<off_t>(memory.size - lacks)) < 0 ||
+      (!unsealed && ::fcntl(memory.fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) < 0)) {
     return refuse(ec, errno, "ftruncate");
   }
   return adopt(std::move(memory), request.name);

@@ -28,6 +28,8 @@ public:
   int refuse_from = 0;   ///< the call from which on the answer is EIO; 0: none
   std::size_t extra = 0; ///< bytes by which buffers are larger than rounded_size()
   bool throws = false;   ///< breaks the promise of do_allocate()
+  bool unsealed = false; ///< forgets F_SEAL_SHRINK
+  std::size_t lacks = 0; ///< bytes by which descriptors are smaller than their buffers
   std::atomic<int> asked{0};
 
 protected:

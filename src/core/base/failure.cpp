@@ -59,6 +59,24 @@ void Explanation::add(std::string_view sentence) {
   text_ += sentence;
 }
 
+std::error_code code_of_exception() noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return from_errno(ENOMEM);
+  } catch (const std::system_error& error) {
+    return error.code();
+  } catch (const std::exception& error) { // a heap from outside broke its promise
+    try {
+      std::error_code ec;
+      fail(ec, EIO, [&] { return std::string(error.what()); });
+    } catch (...) { // NOLINT(bugprone-empty-catch): the code still says what happened
+    }
+  } catch (...) { // NOLINT(bugprone-empty-catch): it says nothing
+  }
+  return from_errno(EIO);
+}
+
 std::string kernel_said(std::string_view call, int error) {
   const std::string message = from_errno(error).message();
   const std::string mend = advice(error);

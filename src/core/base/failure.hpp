@@ -89,18 +89,17 @@ auto or_throw(Name&& heap, Operation&& operation, Body&& body) {
   }
 }
 
+/// The code of the exception that is being handled; a foreign one's text becomes the explanation.
+std::error_code code_of_exception() noexcept;
+
 /// Runs @p body() for a noexcept twin: an exception becomes @p ec and an empty result.
 template <typename Body>
 auto or_code(std::error_code& ec, Body&& body) noexcept -> decltype(body()) {
   ec.clear();
   try {
     return body();
-  } catch (const std::bad_alloc&) {
-    ec = from_errno(ENOMEM);
-  } catch (const std::system_error& error) {
-    ec = error.code();
   } catch (...) {
-    ec = from_errno(EIO); // a heap from outside broke its promise
+    ec = code_of_exception();
   }
   if constexpr (!std::is_void_v<decltype(body())>) {
     return {};

@@ -3,6 +3,10 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include "core/base/failure.hpp"
@@ -22,6 +26,31 @@ namespace {
 
 std::size_t max_alignment(const HeapInfo& info) noexcept {
   return info.max_alignment != 0 ? info.max_alignment : info.granularity;
+}
+
+/// What its author may get wrong and its users would die of: by SIGBUS, when they touch memory that is not there.
+void check_memory(const Memory& memory, std::error_code& ec) {
+  if (memory.descriptor == Descriptor::Handle) {
+    return; // only the heap knows what it is
+  }
+  std::int64_t size = 0;
+  if (memory.descriptor == Descriptor::DmaBuf) {
+    size = ::lseek(memory.fd.get(), 0, SEEK_END);
+  } else if (const int seals = ::fcntl(memory.fd.get(), F_GET_SEALS); seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    fail(ec, EINVAL, [] {
+      return std::string("the heap made a memory file that others can truncate; it must be sealed with F_SEAL_SHRINK");
+    });
+    return;
+  } else {
+    struct stat status {};
+    size = ::fstat(memory.fd.get(), &status) < 0 ? -1 : status.st_size;
+  }
+  if (size < 0 || memory.size > static_cast<std::uint64_t>(size)) {
+    fail(ec, EINVAL, [&] {
+      return fmt::format("the heap made a buffer of {} from a descriptor that has {}", detail::bytes_text(memory.size),
+                         size < 0 ? "no size" : detail::bytes_text(static_cast<std::uint64_t>(size)));
+    });
+  }
 }
 
 } // namespace
@@ -87,11 +116,20 @@ DmaBuf Heap::do_accept(UniqueFd, std::uint64_t, std::size_t, std::string_view, s
 DmaBuf Heap::adopt(Memory memory, std::string_view name) {
   std::error_code ec;
   detail::check_name(name, ec);
-  if (ec) { // a heap that does not pass on what allocate() has checked
+  if (!ec) {
+    check_memory(memory, ec);
+  }
+  std::shared_ptr<Heap> self = weak_from_this().lock();
+  if (!ec && self == nullptr) {
+    fail(ec, EINVAL, [] {
+      return std::string("no std::shared_ptr holds this heap, and its buffers must keep it alive; make it by std::make_shared");
+    });
+  }
+  if (ec) { // a mistake of the heap's author
     throw std::system_error(ec);
   }
   // Points into this heap and keeps it alive: no copy of the name.
-  std::shared_ptr<const std::string> heap(shared_from_this(), &info().name);
+  std::shared_ptr<const std::string> heap(std::move(self), &info().name);
   DmaBuf dma_buf =
       Handover::make(std::move(memory), std::move(heap), detail::Buffer::Origin::Made, detail::Buffer::Writing::Allowed);
   if (!name.empty()) {
