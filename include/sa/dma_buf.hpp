@@ -136,6 +136,15 @@ public:
   /// a memfd that is sealed against shrinking (fcntl(2), F_SEAL_SHRINK), or can be and is then. The size is what the
   /// fd has; traits() is what can be told from the fd; heap() is "import"; name() is empty. Access follows the
   /// descriptor's mode: a read-only one refuses Access::Write with EACCES.
+  ///
+  /// A memfd of huge pages (MFD_HUGETLB) can lose them while it is mapped, by fallocate(2) with FALLOC_FL_PUNCH_HOLE, and
+  /// then kills its users with SIGBUS. One that is not sealed against writing (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE) is taken
+  /// only when this process' user or root made it (st_uid): they are trusted, as is everybody they gave it to. `memfd:huge`
+  /// makes such memory.
+  ///
+  /// A descriptor of any other file is refused without asking its file system, which may be a daemon that never answers
+  /// (FUSE). When even close(2) waits for it, a thread of the library's is left to wait, and the process, though it runs
+  /// on, ends only when the file system has answered or is gone.
   /// @param fd owned from here on, closed when the import is refused
   /// @throws Error EBADF: not a descriptor. EINVAL: neither a dma-buf nor a memfd that cannot shrink, or of size 0, or
   ///         another user's memfd of huge pages.
@@ -155,7 +164,8 @@ public:
   /// Valid until set_name() or the end of the buffer.
   [[nodiscard]] std::string_view name() const noexcept;
 
-  /// Canonical name of the heap that made it; "import" for imported buffers; for received ones what the sender said.
+  /// Canonical name of the heap that made it, in this process, or took it over from a peer by a handle that it has checked
+  /// (Heap::accept()); "import" for every other buffer that came from elsewhere.
   [[nodiscard]] std::string_view heap() const noexcept;
 
   [[nodiscard]] Traits traits() const noexcept;

@@ -49,7 +49,9 @@ public:
   /// For sa::receive(): takes over memory that a peer sent as a handle which only this heap understands. Nothing the
   /// peer said is believed before it is checked.
   /// @param handle owned; @param offset bytes and @param size bytes, as the peer said
-  DmaBuf accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name, std::error_code& ec) noexcept;
+  /// Called with a memory file, a pipe or what lies in no file system: calls on other descriptors could wait without end.
+  [[nodiscard]] DmaBuf accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name,
+                              std::error_code& ec) noexcept;
 
 protected:
   Heap() = default;

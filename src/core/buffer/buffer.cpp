@@ -79,13 +79,22 @@ bool Buffer::writable() const noexcept {
   return writing == Writing::Allowed;
 }
 
-void Buffer::map(std::error_code& ec) noexcept {
+void Buffer::map(Access access, std::error_code& ec) noexcept {
   if (bytes_.load(std::memory_order_acquire) != nullptr) {
     return;
   }
   const int fd = memory_.map_fd ? memory_.map_fd.get() : memory_.fd.get();
   const int protection = writable() ? PROT_READ | PROT_WRITE : PROT_READ;
   void* address = ::mmap(nullptr, memory_.size, protection, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED && errno == EPERM && protection != PROT_READ) {
+    // Somebody has sealed the memory file against writing since it came (fcntl(2), F_SEAL_FUTURE_WRITE).
+    writing_.store(Writing::Forbidden, std::memory_order_relaxed);
+    check(access, ec);
+    if (ec) {
+      return;
+    }
+    address = ::mmap(nullptr, memory_.size, PROT_READ, MAP_SHARED, fd, 0);
+  }
   if (address == MAP_FAILED) {
     const int error = errno;
     fail(ec, error, [&] { return kernel_said(fmt::format("mmap of {} bytes", memory_.size), error); });
@@ -106,7 +115,10 @@ void Buffer::check(Access access, std::error_code& ec) const {
   if (bits == 0 || bits > static_cast<unsigned>(Access::ReadWrite)) {
     fail(ec, EINVAL, [&] { return fmt::format("{} is no Access; use Read, Write or ReadWrite", bits); });
   } else if ((bits & static_cast<unsigned>(Access::Write)) != 0 && !writable()) {
-    fail(ec, EACCES, [] { return std::string("the buffer's descriptor is read-only; ask its owner for a writable one"); });
+    fail(ec, EACCES, [] {
+      return std::string(
+          "the buffer is read-only: its descriptor is, or it was sealed against writing; ask its owner for a writable one");
+    });
   }
 }
 

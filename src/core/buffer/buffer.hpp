@@ -79,8 +79,8 @@ public:
   [[nodiscard]] std::string_view heap() const noexcept { return *heap_; }
   [[nodiscard]] std::string_view name() const noexcept { return {name_.data(), name_length_}; }
 
-  /// Maps on first use; lock-free.
-  void map(std::error_code& ec) noexcept;
+  /// Maps on first use; lock-free. @p access has passed check().
+  void map(Access access, std::error_code& ec) noexcept;
   /// After a successful map().
   [[nodiscard]] std::span<std::byte> bytes() const noexcept;
 

@@ -198,7 +198,7 @@ CpuAccess DmaBuf::access(Access access, std::error_code& ec) const noexcept {
     if (buffer == nullptr) {
       return {};
     }
-    buffer->map(ec);
+    buffer->map(access, ec);
     if (!ec) {
       buffer->sync(DMA_BUF_SYNC_START, access, ec);
     }
@@ -236,7 +236,7 @@ Mapping DmaBuf::map_unsynchronized(Access access, std::error_code& ec) const noe
     if (buffer == nullptr) {
       return {};
     }
-    buffer->map(ec);
+    buffer->map(access, ec);
     return ec ? Mapping{} : Mapping{buffer_};
   });
 }

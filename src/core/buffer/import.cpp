@@ -8,6 +8,7 @@
 
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
+#include "core/base/unproven.hpp"
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/memfd.hpp"
 
@@ -16,8 +17,16 @@ namespace detail {
 
 namespace {
 
-/// A dma-buf is known by its file system.
+/// A dma-buf is known by its file system, which is asked only about what lies in none: there the kernel itself answers.
 bool is_dma_buf(int fd, std::error_code& ec) {
+  const int type = file_type(fd);
+  if (type < 0) {
+    const int error = errno;
+    fail(ec, error, "statx");
+  }
+  if (type != 0) {
+    return false;
+  }
   struct statfs file_system {};
   if (uninterrupted([&] { return ::fstatfs(fd, &file_system); }) < 0) {
     const int error = errno;
@@ -34,7 +43,7 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
   const int seals = ::fcntl(fd.get(), F_GET_SEALS);
   const bool dma_buf = seals < 0 && is_dma_buf(fd.get(), ec);
   if (ec) {
-    return {};
+    return {}; // no descriptor, or the kernel's own
   }
   Memory memory;
   Buffer::Writing writing = Buffer::Writing::Unasked;
@@ -51,6 +60,7 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
   } else {
     const MemfdFacts facts = secure_memfd(fd.get(), seals, ec);
     if (ec) {
+      close_unproven(std::move(fd));
       return {};
     }
     memory.descriptor = Descriptor::Memfd;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -92,8 +93,16 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
     fail(ec, error, "fstatfs");
     return {};
   }
-  return {static_cast<std::size_t>(status.st_size), (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0,
-          file_system.f_type == HUGETLBFS_MAGIC};
+  const bool frozen = (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
+  const bool huge = file_system.f_type == HUGETLBFS_MAGIC;
+  // A hole that is punched into huge pages gives them back to their pool, and who touches it when the pool is empty dies by
+  // SIGBUS; shmem fills holes again. This user's processes, and root's, could kill this one in any case.
+  if (huge && !frozen && status.st_uid != 0 && status.st_uid != ::geteuid()) {
+    not_a_memfd(ec, "another user made this file of huge pages and could take them out of it; have it sealed with "
+                    "F_SEAL_FUTURE_WRITE, or made of ordinary pages");
+    return {};
+  }
+  return {static_cast<std::size_t>(status.st_size), frozen, huge};
 }
 
 }}} // namespace sa::v0::detail

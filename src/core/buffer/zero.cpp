@@ -29,7 +29,7 @@ bool zero(Buffer& buffer) noexcept {
     if (buffer.memory().traits.contains(Trait::Protected) || !idle(buffer)) { // SYNC would wait, without end
       return false;
     }
-    buffer.map(ec);
+    buffer.map(Access::Write, ec);
     if (!ec) {
       buffer.sync(DMA_BUF_SYNC_START, Access::Write, ec);
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -17,8 +18,13 @@
 #include "core/base/failure.hpp"
 #include "core/base/heap_name.hpp"
 #include "core/base/system_call.hpp"
+#include "core/base/unproven.hpp"
 #include "core/buffer/buffer.hpp"
 #include "core/buffer/import.hpp"
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 // linux/socket.h since 6.5
+#endif
 
 namespace sa { inline namespace v0 {
 namespace {
@@ -81,13 +87,24 @@ void check(const Message& message, std::string_view heap, std::string_view name,
 /// The descriptors that came with a message: one is kept, the others are closed.
 class Descriptors {
 public:
+  Descriptors() noexcept = default;
+  Descriptors(const Descriptors&) = delete;
+  Descriptors& operator=(const Descriptors&) = delete;
+  ~Descriptors() { detail::close_unproven(std::move(last_)); }
+
   void take(msghdr& message) {
     for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-      if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS) {
-        for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
-          int fd = -1;
-          std::memcpy(&fd, reinterpret_cast<unsigned char*>(control) + at, sizeof fd);
-          last_.reset(fd);
+      // A socket with SO_PASSPIDFD brings a descriptor of the sender's process with each message; it ends here.
+      const bool rights = control->cmsg_type == SCM_RIGHTS;
+      if (control->cmsg_level != SOL_SOCKET || (!rights && control->cmsg_type != SCM_PIDFD)) {
+        continue;
+      }
+      for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
+        int number = -1;
+        std::memcpy(&number, reinterpret_cast<unsigned char*>(control) + at, sizeof number);
+        UniqueFd fd{number};
+        if (rights) {
+          detail::close_unproven(std::exchange(last_, std::move(fd)));
           ++count_;
         }
       }
@@ -108,8 +125,9 @@ UniqueFd read_message(int socket, Message& received, std::error_code& ec) {
   int flags = 0;
   std::size_t filled = 0;
   while (filled < bytes.size()) {
-    // Room for the sender's credentials (SO_PASSCRED), and for descriptors that must not come, so as to close them.
-    alignas(cmsghdr) std::array<unsigned char, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(4 * sizeof(int))> control{};
+    // Room for what the socket may be set to bring along (SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC), and for descriptors
+    // that must not come, so as to close them.
+    alignas(cmsghdr) std::array<unsigned char, 256> control{};
     iovec part{bytes.data() + filled, bytes.size() - filled};
     msghdr message{};
     message.msg_iov = &part;
@@ -161,7 +179,11 @@ DmaBuf build(UniqueFd fd, const Message& message, const Registry* registry, std:
   const std::string_view heap_name = text(message.heap);
   const std::string_view name = text(message.name);
   check(message, heap_name, name, ec);
+  if (!ec && message.kind == Kind::Handle && !detail::served_by_kernel(fd.get())) {
+    refuse(ec, EBADMSG, "the handle is a file whose file system could keep this process waiting");
+  }
   if (ec) {
+    detail::close_unproven(std::move(fd));
     return {};
   }
   if (message.kind == Kind::Handle) { // only the heap knows what to do with it, and it believes nothing of the rest

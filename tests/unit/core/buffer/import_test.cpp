@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "support/counters.hpp"
@@ -117,4 +118,59 @@ TEST_CASE("a peer can neither shrink nor grow nor freeze a buffer of memfd:4k") 
   CHECK(::ftruncate(buffer.fd(), 1 << 20) == -1);
   CHECK(::fcntl(buffer.fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == -1);
   CHECK(buffer.map_unsynchronized().bytes().size() == 8192);
+}
+
+TEST_CASE("a buffer that is sealed against writing after its import is still read, and says why it is not written") {
+  sa::UniqueFd fd = memfd(4096);
+  const sa::UniqueFd maker{::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)};
+  const sa::DmaBuf buffer = sa::DmaBuf::import(std::move(fd));
+  const sa::DmaBuf other = sa::DmaBuf::import(sa::UniqueFd{::fcntl(maker.get(), F_DUPFD_CLOEXEC, 0)});
+  REQUIRE(::fcntl(maker.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0);
+  {
+    const auto cpu = buffer.access(sa::Access::Read);
+    CHECK(cpu.bytes()[4095] == std::byte{0});
+  }
+  std::error_code ec;
+  CHECK_FALSE(buffer.access(sa::Access::Write, ec));
+  CHECK(ec == std::errc::permission_denied);
+  try { // asked for writing first
+    (void)other.map_unsynchronized(sa::Access::ReadWrite);
+    FAIL("not refused");
+  } catch (const sa::Error& error) {
+    CHECK(error.code() == std::errc::permission_denied);
+    CHECK(std::string(error.what()).find("sealed against writing") != std::string::npos);
+  }
+  CHECK(other.map_unsynchronized(sa::Access::Read).bytes().size() == 4096);
+}
+
+TEST_CASE("huge pages that another user made and could take away are refused, unless they are sealed against it") {
+  const sa::UniqueFd probe{::memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB)};
+  if (!probe || ::geteuid() != 0) {
+    MESSAGE("not tested: it takes a kernel with huge pages, and root, who can become another user");
+    return;
+  }
+  const auto received_from = [](uid_t maker, int seals) {
+    const support::SocketPair sockets(SOCK_SEQPACKET);
+    CHECK(support::in_child([&] {
+            if (::setresuid(maker, maker, maker) != 0) {
+              return 2;
+            }
+            const int fd = ::memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB); // no page of it is taken
+            if (::ftruncate(fd, 1 << 30) != 0 || ::fcntl(fd, F_ADD_SEALS, seals) != 0) { // a multiple of every size there is
+              return 3;
+            }
+            sa::send(sockets.a, sa::DmaBuf::import(sa::UniqueFd{fd})); // the maker's own
+            return support::passed;
+          }) == support::passed);
+    const int before = support::open_descriptors();
+    std::error_code ec;
+    const auto size = sa::receive(sockets.b, ec).size();
+    CHECK((size == 0) == static_cast<bool>(ec));
+    CHECK(support::open_descriptors() == before);
+    return ec;
+  };
+  constexpr uid_t nobody = 65534;
+  CHECK(received_from(nobody, F_SEAL_SHRINK) == std::errc::invalid_argument);
+  CHECK_FALSE(received_from(nobody, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE));
+  CHECK_FALSE(received_from(::geteuid(), F_SEAL_SHRINK | F_SEAL_GROW));
 }

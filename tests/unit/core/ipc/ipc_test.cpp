@@ -3,16 +3,28 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <cstring>
 #include <thread>
 #include <vector>
 
 #include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76 // asm-generic/socket.h since 6.5
+#endif
 
 #include "support/counters.hpp"
 #include "support/process.hpp"
@@ -237,12 +249,30 @@ TEST_CASE("a receiver at its limit of descriptors says so and loses nothing") {
         }) == support::passed);
 }
 
-TEST_CASE("credentials on the socket are not taken for descriptors") {
-  const SocketPair pair(SOCK_SEQPACKET);
-  const int on = 1;
-  REQUIRE(::setsockopt(pair.b, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
-  sa::send(pair.a, unit::real_buffer(4096));
-  CHECK(sa::receive(pair.b).size() == 4096);
+TEST_CASE("what a socket is set to bring along is not taken for a buffer, and does not stay") {
+  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  for (const int options : {0, 1, 2, 3}) {
+    CAPTURE(options);
+    const SocketPair pair(SOCK_SEQPACKET);
+    const int on = 1;
+    if ((options & 1) != 0) {
+      REQUIRE(::setsockopt(pair.b, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
+      (void)::setsockopt(pair.b, SOL_SOCKET, SO_PASSSEC, &on, sizeof on); // a label comes where there are such
+    }
+    if ((options & 2) != 0 && ::setsockopt(pair.b, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on) != 0) {
+      MESSAGE("not tested: SO_PASSPIDFD takes Linux 6.5");
+      break;
+    }
+    const int before = support::open_descriptors();
+    int received = 0;
+    for (int i = 0; i < 50; ++i) {
+      sa::send(pair.a, buffer);
+      std::error_code ec;
+      received += sa::receive(pair.b, ec).size() == 4096 ? 1 : 0;
+    }
+    CHECK(received == 50);
+    CHECK(support::open_descriptors() == before);
+  }
 }
 
 TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
@@ -258,4 +288,135 @@ TEST_CASE("receiving asks the kernel for seals and size alone; for the right to 
           (void)received.map_unsynchronized(sa::Access::Write, ec);
           return received.size() == 4096 && ec == std::errc::permission_denied ? support::passed : 2;
         }) == support::passed);
+}
+
+namespace {
+
+/// Serves a file system with one file, "file", and after the first open of it answers nothing any more. Ends when @p end
+/// can be read, and the file system with it: then who waits gets an error.
+int serve_until_opened(int fuse, int end) {
+  static std::array<char, 1 << 17> request;
+  bool opened = false;
+  for (;;) {
+    std::array<pollfd, 2> ready{pollfd{end, POLLIN, 0}, pollfd{fuse, POLLIN, 0}};
+    if (::poll(ready.data(), ready.size(), 20000) <= 0 || ready[0].revents != 0) {
+      return support::passed;
+    }
+    if (::read(fuse, request.data(), request.size()) < 0) {
+      return 2;
+    }
+    const auto* in = reinterpret_cast<const fuse_in_header*>(request.data());
+    struct {
+      fuse_out_header header;
+      std::array<char, 256> body;
+    } out{};
+    const auto answer = [&](const auto& body) {
+      std::memcpy(out.body.data(), &body, sizeof body);
+      out.header.len = sizeof out.header + sizeof body;
+    };
+    const auto attributes = [](std::uint64_t node) {
+      fuse_attr attr{};
+      attr.ino = node;
+      attr.mode = node == 1 ? S_IFDIR | 0755 : S_IFREG | 0644;
+      attr.nlink = 1;
+      attr.size = 4096;
+      return attr;
+    };
+    out.header.unique = in->unique;
+    if (opened) {
+      continue;
+    }
+    if (in->opcode == FUSE_INIT) {
+      fuse_init_out init{};
+      init.major = 7;
+      init.minor = 31;
+      init.max_write = 4096;
+      answer(init);
+    } else if (in->opcode == FUSE_LOOKUP) {
+      fuse_entry_out entry{};
+      entry.nodeid = 2;
+      entry.attr = attributes(2);
+      answer(entry);
+    } else if (in->opcode == FUSE_GETATTR) {
+      fuse_attr_out attr{};
+      attr.attr = attributes(in->nodeid);
+      answer(attr);
+    } else if (in->opcode == FUSE_OPEN) {
+      answer(fuse_open_out{});
+      opened = true;
+    } else {
+      out.header.error = -ENOSYS;
+      out.header.len = sizeof out.header;
+    }
+    if (::write(fuse, &out, out.header.len) < 0 && in->opcode != FUSE_FORGET) {
+      return 3;
+    }
+  }
+}
+
+} // namespace
+
+TEST_CASE("a file whose file system never answers is refused at once, as a buffer, a handle and a surplus") {
+  const std::string folder = "/tmp/sa-fuse-" + std::to_string(::getpid());
+  const SocketPair pair(SOCK_SEQPACKET);
+  const SocketPair turns(SOCK_STREAM);
+  // The daemon has a mount namespace of its own and no thread, and its file is opened by a child of its own.
+  const pid_t daemon = support::start([&] {
+    const sa::UniqueFd fuse{::open("/dev/fuse", O_RDWR | O_CLOEXEC)};
+    const std::string options = "fd=" + std::to_string(fuse.get()) + ",rootmode=40000,user_id=0,group_id=0";
+    ::mkdir(folder.c_str(), 0755);
+    if (!fuse || ::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("sa", folder.c_str(), "fuse", 0, options.c_str()) != 0) {
+      return 77;
+    }
+    const pid_t opener = support::start([&] {
+      ::close(fuse.get()); // the daemon's alone: its end is the file system's
+      const int file = ::open((folder + "/file").c_str(), O_RDONLY);
+      Message handle = message(4096);
+      handle[6] = 1;
+      Message wrong = message(4096);
+      wrong[0] = 'X';
+      post(pair.a, message(4096), {file});
+      post(pair.a, handle, {file});
+      post(pair.a, message(4096), {file, file});
+      post(pair.a, wrong, {file});
+      support::signal_peer(turns.a);
+      ::pause();
+      return support::passed;
+    });
+    const int status = serve_until_opened(fuse.get(), turns.a);
+    ::kill(opener, SIGKILL);
+    return status;
+  });
+  pollfd sent{turns.b, POLLIN, 0};
+  siginfo_t ended{};
+  while (::poll(&sent, 1, 50) == 0 && ::waitid(P_PID, static_cast<id_t>(daemon), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == 0) {
+  }
+  if (sent.revents == 0) {
+    ::rmdir(folder.c_str());
+    MESSAGE("not tested: no file system can be made here (/dev/fuse, root), status ", support::finish(daemon));
+    return;
+  }
+  // Who hangs is freed after a while, and the test fails for the time it took.
+  const pid_t rescuer = support::start([&] {
+    ::sleep(10);
+    return support::signal_peer(turns.b), support::passed;
+  });
+  const int before = support::open_descriptors();
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(refusal(pair.b) == std::errc::invalid_argument);
+  CHECK(refusal(pair.b) == std::errc::bad_message);
+  CHECK(refusal(pair.b) == std::errc::bad_message);
+  CHECK(refusal(pair.b) == std::errc::bad_message);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  ::kill(rescuer, SIGKILL);
+  support::finish(rescuer);
+  support::signal_peer(turns.b);
+  CHECK(support::finish(daemon) == support::passed);
+  ::rmdir(folder.c_str());
+  for (int i = 0; i < 500 && support::open_descriptors() != before; ++i) { // the file system is gone: what closed it goes on
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(support::open_descriptors() == before);
 }
