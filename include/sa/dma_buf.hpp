@@ -11,6 +11,7 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -123,6 +124,15 @@ private:
   Access access_ = Access::Read;
 };
 
+/// Which memory a buffer is, on this machine: the same for every descriptor of it in every process, so that a receiver can
+/// find again what it made of the buffer the last time. Unique among buffers that somebody still holds; once the memory is
+/// gone, the kernel may use the numbers again.
+struct BufferId {
+  std::uint64_t device = 0; ///< st_dev of the descriptor (stat(2))
+  std::uint64_t inode = 0;  ///< st_ino; what `sactl alloc` and the kernel's list of dma-bufs show
+  friend constexpr auto operator<=>(const BufferId&, const BufferId&) noexcept = default;
+};
+
 /// Owns one buffer. Moved-from, default-made and released objects are empty: fd() is -1, size() 0, name() and heap()
 /// "", and every operation that could fail reports EBADF.
 class SA_API DmaBuf final {
@@ -167,6 +177,14 @@ public:
   /// Canonical name of the heap that made it, in this process, or took it over from a peer by a handle that it has checked
   /// (Heap::accept()); "import" for every other buffer that came from elsewhere.
   [[nodiscard]] std::string_view heap() const noexcept;
+
+  /// For a received buffer the heap that its sender said it is from, which nobody can check: for people to read. For every
+  /// other buffer the same as heap().
+  [[nodiscard]] std::string_view claimed_heap() const noexcept;
+
+  /// Which memory it is, by one fstat(2); does not give the buffer away as fd() does. Nothing for an empty object, and for
+  /// memory without a descriptor of its own (a carveout through /dev/mem), which phys_addr() tells apart.
+  [[nodiscard]] std::optional<BufferId> id() const noexcept;
 
   [[nodiscard]] Traits traits() const noexcept;
 

@@ -24,8 +24,9 @@ class Registry;
 SA_API void send(int socket, const DmaBuf& buffer);
 SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept;
 
-/// Receives a buffer. heap() and name() are what the sender said; everything else is derived from the descriptor.
-/// A message that is refused is consumed, its descriptors are closed.
+/// Receives a buffer. claimed_heap() and name() are what the sender said; everything else is derived from the descriptor, as
+/// DmaBuf::import() does. A message that is refused is consumed, its descriptors are closed. Other things that the socket is
+/// set to bring along (SO_PASSCRED, SO_PASSPIDFD) are dropped.
 /// @param socket borrowed
 /// @throws Error EAGAIN: nothing there on a non-blocking socket. ECONNRESET: the peer closed. EPROTONOSUPPORT: another
 ///         version. EBADMSG: not such a message, descriptors missing, surplus or cut off, a size the descriptor does

@@ -27,7 +27,7 @@ TEST_CASE("what a mapping, a forked child and a receiving process write, the oth
       const support::SocketPair turns(SOCK_STREAM);
       const pid_t receiver = support::start([&] { // knows the buffer by the socket alone
         const sa::DmaBuf received = sa::receive(sockets.b, *subject().registry);
-        if (received.name() != "shared" || received.heap() != subject().name || !filled(received, 1)) {
+        if (received.name() != "shared" || received.claimed_heap() != subject().name || !filled(received, 1)) {
           return 2;
         }
         if (received.traits().contains(sa::Trait::Zeroed) ||
@@ -53,6 +53,11 @@ TEST_CASE("what a mapping, a forked child and a receiving process write, the oth
       CHECK(filled(buffer, 3));
       support::signal_peer(turns.a);
       CHECK(support::finish(receiver) == support::passed);
+      CHECK(buffer.id().has_value() == (buffer.fd() >= 0));
+      if (buffer.id()) { // a receiver can tell that it is the same again
+        sa::send(sockets.a, buffer);
+        CHECK(sa::receive(sockets.b, *subject().registry).id() == buffer.id());
+      }
     }
     CHECK(subject().leaked_since(before) == "");
   }

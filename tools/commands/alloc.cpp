@@ -4,7 +4,6 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <sa/sa.hpp>
 
@@ -123,11 +122,6 @@ private:
     return made;
   }
 
-  static std::optional<std::uint64_t> inode_of(const sa::DmaBuf& buffer) {
-    struct stat status {};
-    return buffer.fd() >= 0 && ::fstat(buffer.fd(), &status) == 0 ? std::optional<std::uint64_t>(status.st_ino) : std::nullopt;
-  }
-
   /// Only what a heap promises is held against it.
   static Status judge(const std::vector<Made>& all) {
     Status status = Done;
@@ -144,14 +138,14 @@ private:
   static void print_json(const Output& output, const std::vector<Made>& all) {
     Json list = Json::array();
     for (const auto& [buffer, allocation, first_read, non_zero] : all) {
-      const auto inode = inode_of(buffer);
+      const auto id = buffer.id();
       const auto address = buffer.phys_addr();
       list.push_back({{"heap", buffer.heap()},
                       {"size", buffer.size()},
                       {"name", buffer.name()},
                       {"traits", as_json(buffer.traits())},
                       {"fd", buffer.fd() >= 0 ? Json(buffer.fd()) : Json()},
-                      {"inode", inode ? Json(*inode) : Json()},
+                      {"inode", id ? Json(id->inode) : Json()},
                       {"address", address ? Json(*address) : Json()},
                       {"zero", first_read ? Json(!non_zero.has_value()) : Json()},
                       {"allocate_ns", allocation.count()},
@@ -163,10 +157,10 @@ private:
   static void print_table(const Output& output, const std::vector<Made>& all) {
     Table table({"HEAP", "SIZE", "INODE", "ADDRESS", "ALLOCATED IN", "READ IN", "READ AS"});
     for (const auto& [buffer, allocation, first_read, non_zero] : all) {
-      const auto inode = inode_of(buffer);
+      const auto id = buffer.id();
       const bool broken = non_zero && buffer.traits().contains(sa::Trait::Zeroed);
       table.add({Table::Cell(std::string(buffer.heap()), Style::Strong), human_bytes(buffer.size()),
-                 inode ? fmt::to_string(*inode) : "-", buffer.phys_addr() ? fmt::format("{:#x}", *buffer.phys_addr()) : "-",
+                 id ? fmt::to_string(id->inode) : "-", buffer.phys_addr() ? fmt::format("{:#x}", *buffer.phys_addr()) : "-",
                  human_time(allocation), first_read ? human_time(*first_read) : "-",
                  !first_read ? Table::Cell("not mapped: protected")
                  : non_zero  ? Table::Cell(fmt::format("not zero at byte {}", *non_zero), broken ? Style::Bad : Style::Plain)

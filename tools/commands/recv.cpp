@@ -118,10 +118,11 @@ private:
       }
     }
     const bool writable = readable && !not_writable;
-    const std::string said =
-        wrong ? fmt::format("at byte {} of {} from {} is not what sactl send writes", *wrong, buffer.size(), buffer.heap()) : "";
+    const std::string said = wrong ? fmt::format("at byte {} of {} from {} is not what sactl send writes", *wrong, buffer.size(),
+                                                 buffer.claimed_heap())
+                                   : "";
     answer(peer, said.empty() ? all_is_well : said);
-    const std::string heap = printable(buffer.heap());
+    const std::string heap = printable(buffer.claimed_heap());
     const std::string name = printable(buffer.name());
     if (output.json()) {
       output.print({{"heap", heap},

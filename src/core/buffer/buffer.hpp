@@ -76,7 +76,10 @@ public:
   [[nodiscard]] bool mapped() const noexcept { return bytes_.load(std::memory_order_acquire) != nullptr; }
 
   [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
-  [[nodiscard]] std::string_view heap() const noexcept { return *heap_; }
+  /// The heap it was made by, in this process.
+  [[nodiscard]] std::string_view heap() const noexcept { return origin_ == Origin::Made ? std::string_view(*heap_) : "import"; }
+  /// For an imported one what the peer said, if one did.
+  [[nodiscard]] std::string_view claimed_heap() const noexcept { return *heap_; }
   [[nodiscard]] std::string_view name() const noexcept { return {name_.data(), name_length_}; }
 
   /// Maps on first use; lock-free. @p access has passed check().

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <fmt/format.h>
 
@@ -178,6 +179,18 @@ std::string_view DmaBuf::name() const noexcept {
 
 std::string_view DmaBuf::heap() const noexcept {
   return buffer_ ? buffer_.get()->heap() : std::string_view{};
+}
+
+std::string_view DmaBuf::claimed_heap() const noexcept {
+  return buffer_ ? buffer_.get()->claimed_heap() : std::string_view{};
+}
+
+std::optional<BufferId> DmaBuf::id() const noexcept {
+  struct stat status {};
+  if (!buffer_ || buffer_.get()->device_fd() < 0 || ::fstat(buffer_.get()->device_fd(), &status) < 0) {
+    return std::nullopt;
+  }
+  return BufferId{status.st_dev, status.st_ino};
 }
 
 Traits DmaBuf::traits() const noexcept {

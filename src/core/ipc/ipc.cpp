@@ -231,7 +231,7 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
       return;
     }
     Message message{};
-    if (buffer->heap().size() >= message.heap.size()) {
+    if (buffer->claimed_heap().size() >= message.heap.size()) {
       fail(ec, ENAMETOOLONG, [&] { return fmt::format("the heap's name is over {} bytes", message.heap.size() - 1); });
       return;
     }
@@ -247,7 +247,7 @@ void send(int socket, const DmaBuf& dma_buf, std::error_code& ec) noexcept {
       message.kind = Kind::Handle;
       message.offset = memory.phys_addr.value_or(0);
     }
-    buffer->heap().copy(message.heap.data(), message.heap.size());
+    buffer->claimed_heap().copy(message.heap.data(), message.heap.size());
     buffer->name().copy(message.name.data(), message.name.size());
     translate(message);
 

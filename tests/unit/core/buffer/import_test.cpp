@@ -174,3 +174,18 @@ TEST_CASE("huge pages that another user made and could take away are refused, un
   CHECK_FALSE(received_from(nobody, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE));
   CHECK_FALSE(received_from(::geteuid(), F_SEAL_SHRINK | F_SEAL_GROW));
 }
+
+TEST_CASE("a buffer has one identity, whatever descriptor shows it, and asking does not give it away") {
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"));
+  sa::BufferId first;
+  {
+    const sa::DmaBuf buffer = pool.allocate({.size = 4096});
+    first = buffer.id().value();
+  }
+  const sa::DmaBuf buffer = pool.allocate({.size = 4096}); // a memfd that was given away would not come again
+  CHECK(pool.statistics().hits == 1);
+  CHECK(buffer.id() == first);
+  CHECK(sa::DmaBuf::import(buffer.dup()).id() == first);
+  CHECK(unit::real_buffer(4096).id() != first);
+  CHECK_FALSE(sa::DmaBuf{}.id());
+}

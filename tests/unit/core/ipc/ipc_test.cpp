@@ -89,7 +89,8 @@ TEST_CASE("the message is what is written down, over either kind of socket") {
     post(pair.a, bytes, {buffer.fd()});
     const sa::DmaBuf received = sa::receive(pair.b);
     CHECK(received.size() == 8192);
-    CHECK(received.heap() == "memfd:4k");
+    CHECK(received.heap() == "import");
+    CHECK(received.claimed_heap() == "memfd:4k");
     CHECK(received.name() == "frame 7");
     CHECK((::fcntl(received.fd(), F_GETFD) & FD_CLOEXEC) != 0);
   }
@@ -113,7 +114,10 @@ TEST_CASE("traits that a heap's name suggests are not believed") {
   for (const char* claimed : {"dma-heap:reserved", "carveout:x", "cma:cma0", "system"}) {
     post(pair.a, message(4096, claimed), {buffer.fd()});
     const sa::DmaBuf received = sa::receive(pair.b);
-    CHECK(received.heap() == claimed);
+    CHECK(received.heap() == "import");
+    CHECK(received.claimed_heap() == claimed);
+    sa::send(pair.a, received); // handed on as it came
+    CHECK(sa::receive(pair.b).claimed_heap() == claimed);
     CHECK(received.traits() == sa::Traits{sa::Trait::Cached});
     CHECK_FALSE(received.phys_addr());
   }
