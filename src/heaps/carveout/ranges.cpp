@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <fmt/format.h>
 
@@ -412,10 +413,11 @@ bool CarveoutRanges::holds(int handle, std::uint64_t start, std::uint64_t size) 
   if (start < base_ || start > end_ || end_ - start < size || size == 0 || start % frame_size != 0 || size % frame_size != 0) {
     return false;
   }
-  struct stat theirs {};
+  // Not fstat(): a pipe of a peer's FUSE file system asks a daemon, which need not answer.
+  struct statx theirs {};
   struct stat ours {};
-  if (::fstat(handle, &theirs) < 0 || ::stat(lock_file_.c_str(), &ours) < 0 || theirs.st_dev != ours.st_dev ||
-      theirs.st_ino != ours.st_ino) {
+  if (::statx(handle, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &theirs) < 0 || ::stat(lock_file_.c_str(), &ours) < 0 ||
+      makedev(theirs.stx_dev_major, theirs.stx_dev_minor) != ours.st_dev || theirs.stx_ino != ours.st_ino) {
     return false;
   }
   // "lock:	1: OFDLCK  ADVISORY  READ -1 00:1a:123 196608 196863", frames, the last one included (proc_pid_fdinfo(5)).
