@@ -3,7 +3,6 @@
 #include <sa/carveout.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <utility>
@@ -91,13 +90,15 @@ protected:
     }
     const std::size_t size = rounded_size(request);
     HeldRange held = ranges_.allocate(size, std::max<std::uint64_t>(request.alignment, page_size()), ec);
+    // Only now: as long as this process holds a range, a driver that asks (sactl load-carveout) cannot claim the region. And
+    // it takes all of the region first, so that nothing is free.
+    std::error_code claimed;
+    check_unclaimed(claimed);
+    if (claimed) {
+      ec = claimed;
+      return {};
+    }
     if (ec == std::errc::not_enough_memory) {
-      std::error_code claimed; // whoever loads the module for the region takes all of it first
-      check_unclaimed(claimed);
-      if (claimed) {
-        ec = claimed;
-        return {};
-      }
       return refuse(ec, ENOMEM, [&] {
         return fmt::format("no free {} in one piece of the region's {}; free buffers, here or in other processes",
                            bytes_text(size), bytes_text(region_.size));
@@ -106,19 +107,9 @@ protected:
     if (ec) {
       return {};
     }
-    // Now that nobody else can take the range: a driver may have claimed the region. One that asks (sactl load-carveout)
-    // cannot as long as this process holds a lease in it, so a look after each lease is enough.
-    if (const std::uint64_t lease = held.lease(); lease > checked_lease_.load(std::memory_order_acquire)) {
-      check_unclaimed(ec);
-      if (ec) {
-        return {};
-      }
-      raise(checked_lease_, lease);
-    }
     const std::uint64_t start = held.start();
     Memory memory;
-    auto keep = std::make_shared<Keep>(shared_from_this(), std::move(held));
-    memory.keep = keep;
+    memory.keep = std::make_shared<Keep>(Keep{shared_from_this(), std::move(held)});
     memory.handle = [](void* kept, std::error_code& error) { return static_cast<Keep*>(kept)->range.handle(error); };
     if (!map(device, start, size, memory, ec)) {
       return {};
@@ -153,16 +144,9 @@ protected:
 private:
   /// What a buffer keeps: its range, and the heap whose it is.
   struct Keep {
-    Keep(std::shared_ptr<Heap> kept_heap, HeldRange kept_range) : heap(std::move(kept_heap)), range(std::move(kept_range)) {}
     std::shared_ptr<Heap> heap;
     HeldRange range; // given back first
   };
-
-  static void raise(std::atomic<std::uint64_t>& value, std::uint64_t to) noexcept {
-    std::uint64_t now = value.load(std::memory_order_relaxed);
-    while (now < to && !value.compare_exchange_weak(now, to, std::memory_order_acq_rel)) {
-    }
-  }
 
   /// /dev/mem, for a region that may be touched as it was given.
   int open(std::error_code& ec) {
@@ -203,7 +187,6 @@ private:
   CarveoutRegion region_;
   std::string refusal_; ///< of the region as it was given; the machine's state is asked when it is used
   CarveoutRanges ranges_;
-  std::atomic<std::uint64_t> checked_lease_{0}; ///< up to this one nobody had claimed the region
   HeapInfo info_;
 };
 
