@@ -55,6 +55,12 @@ bool read_file(const ConfigurationFile& file, std::string& text, std::error_code
     fail(ec, EINVAL, [&] { return fmt::format("{}: no regular file", path); });
     return false;
   }
+  if (::geteuid() == 0 && (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
+    fail(ec, EPERM, [&] {
+      return fmt::format("{0}: root obeys no file that others own or may write (chown root {0} && chmod go-w {0})", path);
+    });
+    return false;
+  }
   std::array<char, 4096> chunk{};
   ssize_t got = 1;
   while (got > 0 && text.size() <= max_configuration_size) { // not by its size: it may grow

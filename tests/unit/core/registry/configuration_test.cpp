@@ -445,6 +445,36 @@ TEST_CASE("a file that cannot be read says so, and one that is not there is noth
   ::chmod((folder / "closed").c_str(), 0700);
 }
 
+TEST_CASE("root obeys no file that others own or may write, and says what to do" * doctest::skip(::geteuid() != 0)) {
+  const Folder folder;
+  const std::string path = folder / "sa.toml";
+  write(path, "[aliases]\nown = [\"memfd:4k\"]\n");
+  const auto load = [&] { return sa::detail::load_configuration({{path}}); };
+  constexpr uid_t nobody = 65534;
+  struct Owned {
+    uid_t owner;
+    mode_t mode;
+  };
+  for (const auto& [owner, mode] : {Owned{nobody, 0644}, Owned{0, 0664}, Owned{0, 0646}, Owned{nobody, 0666}}) {
+    CAPTURE(owner);
+    CAPTURE(mode);
+    REQUIRE(::chown(path.c_str(), owner, 0) == 0);
+    REQUIRE(::chmod(path.c_str(), mode) == 0);
+    const auto loaded = load();
+    CHECK(loaded.configuration == sa::Configuration{});
+    REQUIRE(loaded.refused.size() == 1);
+    CHECK(loaded.refused[0].code() == std::errc::operation_not_permitted);
+    CHECK(says(loaded.refused[0].what(), "chown root " + path + " && chmod go-w " + path));
+  }
+  REQUIRE(::chmod((folder / ".").c_str(), 0755) == 0);
+  CHECK(support::in_child([&] {
+          return ::setuid(nobody) == 0 && load().configuration.aliases.size() == 1 ? support::passed : support::failed;
+        }) == support::passed);
+  REQUIRE(::chown(path.c_str(), 0, 0) == 0);
+  REQUIRE(::chmod(path.c_str(), 0644) == 0);
+  CHECK(load().configuration.aliases.size() == 1);
+}
+
 TEST_CASE("the files are the system's, the user's and the one that SA_CONFIG names") {
   const Variable config("SA_CONFIG", "");
   {
