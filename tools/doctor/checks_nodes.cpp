@@ -173,18 +173,31 @@ struct Denied {
 
 std::vector<Denied> denied_nodes(const Examination& all) {
   std::vector<Denied> denied;
-  for (const auto& heap : all.heaps) {
-    const bool reads = heap.backend == "dma-heap";
+  const auto look_at = [&](const std::string& node, bool reads, Severity severity) {
     struct stat status {};
-    // /dev/mem is root's for good (docs/permissions.md); check_carveouts() says so.
-    if (heap.usable || heap.node.empty() || heap.node == "/dev/mem" || ::stat(heap.node.c_str(), &status) != 0 ||
-        ::faccessat(AT_FDCWD, heap.node.c_str(), reads ? R_OK : R_OK | W_OK, AT_EACCESS) == 0) {
-      continue;
+    if (::stat(node.c_str(), &status) != 0 || ::faccessat(AT_FDCWD, node.c_str(), reads ? R_OK : R_OK | W_OK, AT_EACCESS) == 0) {
+      return;
     }
     const mode_t wanted = reads ? S_IRGRP : S_IRGRP | S_IWGRP;
     const bool lets_in = status.st_gid != 0 && (status.st_mode & wanted) == wanted;
-    denied.push_back({heap.node, lets_in ? std::optional(status.st_gid) : std::nullopt,
-                      all.without(heap.traits.contains(sa::Trait::Contiguous) ? "contiguous" : "system")});
+    denied.push_back({node, lets_in ? std::optional(status.st_gid) : std::nullopt, severity});
+  };
+  for (const auto& heap : all.heaps) {
+    // /dev/mem is root's for good (docs/permissions.md); check_carveouts() says so. Cards are devices, too.
+    if (!heap.usable && !heap.node.empty() && heap.node != "/dev/mem" && heap.backend != "drm") {
+      look_at(heap.node, heap.backend == "dma-heap",
+              all.without(heap.traits.contains(sa::Trait::Contiguous) ? "contiguous" : "system"));
+    }
+  }
+  for (const auto& name : names_in("/dev")) {
+    if (name.starts_with("video")) {
+      look_at("/dev/" + name, false, Severity::Warning);
+    }
+  }
+  for (const auto& name : names_in("/dev/dri")) {
+    if (name.starts_with("card") || name.starts_with("renderD")) {
+      look_at("/dev/dri/" + name, false, Severity::Warning);
+    }
   }
   return denied;
 }
@@ -256,7 +269,7 @@ void check_permissions(Examination& all) {
   }
   if (!for_root.empty()) {
     all.add({"permission", severity, for_root, fmt::format("{}: for root alone, and this is {}", for_root, user_name()),
-             udev_runs() ? "the udev rule of this project lets the group video in"
+             udev_runs() ? "the udev rules of this project, and for cameras and cards the usual ones, let the group video in"
                          : "the group video should be let in; without udev that is so until the next boot",
              open_to_video(for_root)});
     if (const group* video = ::getgrnam("video"); video != nullptr && !in_effect(video->gr_gid)) {

@@ -15,7 +15,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// What lets a user in: the node's group where it is one that could, else the udev rule.
+/// What lets a user in: the node's group where it is one that could, else the udev rule if it names the node.
 std::string permission_mend(const std::filesystem::path& node) {
   struct stat status {};
   if (::stat(node.c_str(), &status) == 0 && status.st_gid != 0 && (status.st_mode & S_IRGRP) != 0) {
@@ -27,7 +27,16 @@ std::string permission_mend(const std::filesystem::path& node) {
                          found->gr_name);
     }
   }
-  return "install the udev rule and add the user to group video, see docs/permissions.md";
+  const std::string path = node.string();
+  const auto below = [&](std::string_view start) { return path.starts_with(start); };
+  if (below("/dev/video") || below("/dev/dri/")) {
+    return fmt::format("give it to a group (chgrp {0} {1} && chmod 0660 {1}) and add the user to that, see docs/permissions.md",
+                       below("/dev/dri/renderD") ? "render" : "video", path);
+  }
+  if (below("/dev/dma_heap/") || below("/dev/cma") || below("/dev/carveout") || path == "/dev/udmabuf") {
+    return "install the udev rule and add the user to group video, see docs/permissions.md";
+  }
+  return "only root may, see docs/permissions.md";
 }
 
 } // namespace
