@@ -49,7 +49,7 @@ struct PixelFormat {
   friend bool operator==(const PixelFormat&, const PixelFormat&) = default;
 };
 
-/// What the kernel tells of a device. A snapshot, taken when it was opened.
+/// What the kernel tells of a device. A snapshot, taken when it was opened: set a camera's format (VIDIOC_S_FMT) before.
 struct DeviceInfo {
   std::string name; ///< the node's path; or what described() was given
   DeviceKind kind = DeviceKind::Described;

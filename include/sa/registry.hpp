@@ -7,8 +7,8 @@
 /// is out of memory (EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
 /// attempt. A candidate whose granularity is larger than the request is tried after the others.
 ///
-/// Aliases that every registry has: `system`, `cma`, `contiguous` (docs/heaps.md). The configuration (sa/configuration.hpp)
-/// adds others, or defines these anew, and a program's own alias() comes before both.
+/// Aliases that every registry has: `system`, `dma-buf`, `cma`, `contiguous` (docs/heaps.md). The configuration
+/// (sa/configuration.hpp) adds others, or defines these anew, and a program's own alias() comes before both.
 #pragma once
 
 #include <memory>

@@ -34,7 +34,7 @@ std::string sentence(Call&& call) {
 TEST_CASE("a fresh registry has the standard aliases and no heap") {
   const sa::Registry registry;
   CHECK(registry.heaps().empty());
-  for (const char* alias : {"system", "cma", "contiguous"}) {
+  for (const char* alias : {"system", "dma-buf", "cma", "contiguous"}) {
     REQUIRE(registry.find(alias) != nullptr);
     CHECK(registry.find(alias)->info().backend == "alias");
     CHECK_FALSE(registry.find(alias)->info().usable);
@@ -190,6 +190,18 @@ TEST_CASE("an alias that gives no dma-buf for lack of permission says so once") 
   CHECK(std::count(text.begin(), text.end(), '\n') == 1);
   CHECK(says(text, "no device can import this memory, it is of test:plain: test:denied was passed over (Permission denied"));
   std::fclose(log);
+}
+
+TEST_CASE("the alias dma-buf gives what devices can import or nothing, and scarce memory last") {
+  sa::Registry registry;
+  registry.add(std::make_shared<TestHeap>("memfd:4k"));
+  std::error_code ec;
+  CHECK_FALSE(registry.allocate("dma-buf", {.size = 1}, ec));
+  CHECK(ec == std::errc::no_such_file_or_directory);
+  for (const char* name : {"drm:card0", "cma:cma0", "udmabuf:4k", "dma-heap:system"}) { // the later the better
+    registry.add(std::make_shared<TestHeap>(name, sa::Trait::DmaBuf));
+    CHECK(registry.allocate("dma-buf", {.size = 1}).heap() == name);
+  }
 }
 
 TEST_CASE("an alias that fails lists every attempt and reports the one that came nearest") {
