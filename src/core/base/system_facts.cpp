@@ -28,9 +28,9 @@ std::size_t total_memory() noexcept {
   if (::sysinfo(&info) != 0) {
     return SIZE_MAX;
   }
-  // More than a 32-bit program can name, on a machine of today.
+  // A machine of today has more than a 32-bit program can map.
   const std::uint64_t bytes = (std::uint64_t{info.totalram} + info.totalswap) * info.mem_unit;
-  return static_cast<std::size_t>(std::min<std::uint64_t>(bytes, SIZE_MAX));
+  return static_cast<std::size_t>(std::min<std::uint64_t>(bytes, PTRDIFF_MAX));
 }
 
 std::uint64_t highest_memory() {

@@ -17,7 +17,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// Bytes in a page.
 [[nodiscard]] std::size_t page_size() noexcept;
 
-/// Bytes of memory and swap, SIZE_MAX where they are more: more can never be allocated.
+/// Bytes of memory and swap, PTRDIFF_MAX where they are more: more can never be allocated.
 [[nodiscard]] std::size_t total_memory() noexcept;
 
 /// The physical address that all of Linux's memory lies below, bytes, by /proc/zoneinfo; UINT64_MAX when it does not tell.

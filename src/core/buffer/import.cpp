@@ -2,6 +2,8 @@
 /// A buffer from a descriptor that somebody else made.
 #include "core/buffer/import.hpp"
 
+#include <utility>
+
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
@@ -50,8 +52,8 @@ DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::erro
   if (dma_buf) {
     // Every exporter's size; dma_buf_llseek answers 0 and SEEK_END alone (drivers/dma-buf/dma-buf.c).
     const off_t size = ::lseek(fd.get(), 0, SEEK_END);
-    if (size <= 0) {
-      fail(ec, size < 0 ? errno : EINVAL, [] { return std::string("the dma-buf does not tell its size"); });
+    if (size <= 0 || !std::in_range<std::size_t>(size)) { // not in 32 bits
+      fail(ec, size < 0 ? errno : EINVAL, [] { return std::string("the dma-buf tells no size that a program can map"); });
       return {};
     }
     memory.descriptor = Descriptor::DmaBuf;

@@ -2,6 +2,7 @@
 #include "core/buffer/memfd.hpp"
 
 #include <atomic>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -81,8 +82,8 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
     fail(ec, error, "fstat");
     return {};
   }
-  if (status.st_size <= 0) {
-    not_a_memfd(ec, "the memory file is empty");
+  if (status.st_size <= 0 || !std::in_range<std::size_t>(status.st_size)) { // not in 32 bits
+    not_a_memfd(ec, "the memory file is empty, or larger than a program can map");
     return {};
   }
   // hugetlbfs tells its page as the block, and shmem may tell one too: only then is the file system asked.
@@ -94,7 +95,7 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
     return {};
   }
   const bool frozen = (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
-  const bool huge = file_system.f_type == HUGETLBFS_MAGIC;
+  const bool huge = static_cast<std::uint32_t>(file_system.f_type) == HUGETLBFS_MAGIC;
   // A hole that is punched into huge pages gives them back to their pool, and who touches it when the pool is empty dies by
   // SIGBUS; shmem fills holes again. This user's processes, and root's, could kill this one in any case.
   if (huge && !frozen && status.st_uid != 0 && status.st_uid != ::geteuid()) {

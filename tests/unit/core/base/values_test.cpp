@@ -98,9 +98,9 @@ TEST_CASE("names that could leave a folder are no names") {
   CHECK_FALSE(sa::detail::is_wildcard(":*"));
 }
 
-TEST_CASE("the memory of the machine is what /proc/meminfo says, or all that a size_t can name") {
+TEST_CASE("the memory of the machine is what /proc/meminfo says, or all that a program can map") {
   const std::uint64_t bytes = sa::detail::meminfo("MemTotal").value() + sa::detail::meminfo("SwapTotal").value();
-  CHECK(sa::detail::total_memory() == std::min<std::uint64_t>(bytes, SIZE_MAX));
+  CHECK(sa::detail::total_memory() == std::min<std::uint64_t>(bytes, PTRDIFF_MAX));
 }
 
 TEST_CASE("sizes are shown exactly") {

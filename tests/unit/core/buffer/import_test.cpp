@@ -15,7 +15,7 @@
 
 namespace {
 
-sa::UniqueFd memfd(std::size_t size, unsigned flags = MFD_ALLOW_SEALING) {
+sa::UniqueFd memfd(std::uint64_t size, unsigned flags = MFD_ALLOW_SEALING) {
   sa::UniqueFd fd{::memfd_create("import", MFD_CLOEXEC | flags)};
   REQUIRE(::ftruncate(fd.get(), static_cast<off_t>(size)) == 0);
   return fd;
@@ -40,6 +40,17 @@ TEST_CASE("a memfd that cannot shrink is imported with its size") {
   {
     const auto cpu = buffer.access(sa::Access::Write);
     cpu.bytes()[12287] = std::byte{1};
+  }
+}
+
+TEST_CASE("a memfd is imported with all of its size, or refused by a program that cannot map it") {
+  constexpr std::uint64_t size = (std::uint64_t{4} << 30) + 4096;
+  std::error_code ec;
+  const sa::DmaBuf buffer = sa::DmaBuf::import(memfd(size), ec);
+  if constexpr (sizeof(std::size_t) < sizeof size) {
+    CHECK(ec == std::errc::invalid_argument);
+  } else {
+    CHECK(buffer.size() == size);
   }
 }
 

@@ -315,15 +315,14 @@ bool possible(const Constraints& c) {
   return in_range && ways <= 1 && (c.max_address == 0 || c.max_address - 1 >= c.alignment);
 }
 
-__extension__ using Wide = unsigned __int128;
-
 /// Whether 64 bits hold a multiple of both: the smallest is a * (b / divisor).
 bool common(std::uint64_t a, std::uint64_t b) {
   std::uint64_t divisor = a;
   for (std::uint64_t rest = b; rest != 0;) {
     divisor = std::exchange(rest, divisor % rest);
   }
-  return Wide{a} * (b / divisor) <= UINT64_MAX;
+  std::uint64_t multiple = 0;
+  return !__builtin_mul_overflow(a, b / divisor, &multiple);
 }
 
 /// Whether what is @p offered is also all that is @p asked.
