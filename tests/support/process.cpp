@@ -76,15 +76,19 @@ bool wait_for_peer(int fd) {
 }
 
 bool inject(const Injection& injection) {
+  auto number = static_cast<unsigned>(injection.number);
+#ifdef SYS_fcntl64 // what a 32-bit C library calls for fcntl(2)
+  number = number == SYS_fcntl ? SYS_fcntl64 : number;
+#endif
   const auto argument_offset =
       static_cast<unsigned>(offsetof(seccomp_data, args) + sizeof(__u64) * static_cast<unsigned>(injection.argument));
   std::vector<sock_filter> program{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
   };
   if (injection.argument < 0) {
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(injection.number), 0, 1));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
   } else {
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(injection.number), 0, 4));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
     program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument_offset));
     program.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, injection.mask));
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, injection.value, 0, 1));
