@@ -313,7 +313,7 @@ TEST_CASE("using a buffer again whose fd was taken makes two system calls, three
         sa::UniqueFd copy;
         const auto round = [&](bool marked) {
           sa::DmaBuf buffer = pool.allocate({.size = size});
-          buffer.map_unsynchronized();
+          (void)buffer.map_unsynchronized();
           copy = had ? buffer.dup() : sa::UniqueFd(buffer.fd() < 0 ? buffer.fd() : -1);
           if (marked) {
             support::mark();
