@@ -117,10 +117,10 @@ public:
   /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
   /// @param minimum what is less certain is not tried. Without it, a heap that is not known to serve is tried only where none
   ///        is known: a camera that needs contiguous memory is not given scattered memory because CMA is used up.
-  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints = {},
-                  std::optional<Certainty> minimum = std::nullopt);
+  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request,
+                                const Constraints& constraints = {}, std::optional<Certainty> minimum = std::nullopt);
   [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                  std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
+                                std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:
   struct SA_PRIVATE State;

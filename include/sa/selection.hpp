@@ -28,7 +28,7 @@ struct Choice {
 
 struct Refusal {
   std::string heap;   ///< canonical name
-  std::string reason; ///< a sentence, with the mend where there is one
+  std::string reason; ///< a sentence, with the fix where there is one
 };
 
 struct Selection {

@@ -96,7 +96,7 @@ struct HeapInfo {
   std::size_t granularity = 0;   ///< bytes; sizes are rounded up to a multiple
   std::size_t max_size = 0;      ///< bytes, the largest request that can ever succeed, as far as the kernel tells
   bool usable = false;           ///< whether an allocation could succeed when this was written
-  std::string reason;            ///< why not, and the mend; empty when usable
+  std::string reason;            ///< why not, and the fix; empty when usable
   std::size_t max_alignment = 0; ///< bytes, the largest alignment it can promise; 0 means granularity
   std::uint64_t max_address = 0; ///< bytes; all of its memory lies below that physical address; 0: not known
 

@@ -108,9 +108,9 @@ private:
     if (cma.free) {
       const std::string state = fmt::format("{} refused, CmaFree {}{}", bytes_text(size), bytes_text(*cma.free),
                                             cma.largest ? ", largest piece " + bytes_text(*cma.largest) : std::string());
-      const char* mend = "or enlarge cma= on the kernel command line, see docs/heaps.md";
-      return *cma.free >= size ? fmt::format("{}: fragmented, not empty; allocate at start and keep, {}", state, mend)
-                               : fmt::format("{}: used up; free buffers, {}", state, mend);
+      const char* fix = "or enlarge cma= on the kernel command line, see docs/heaps.md";
+      return *cma.free >= size ? fmt::format("{}: fragmented, not empty; allocate at start and keep, {}", state, fix)
+                               : fmt::format("{}: used up; free buffers, {}", state, fix);
     }
     return kernel_said("DMA_HEAP_IOCTL_ALLOC", error);
   }

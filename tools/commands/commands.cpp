@@ -24,14 +24,14 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::uint64_t& by
 
 std::span<const Entry> commands() {
   static constexpr std::array all{
-      Entry{"heaps", "List the heaps of this machine; for one that cannot be used, the reason and the mend", "sactl heaps",
+      Entry{"heaps", "List the heaps of this machine; for one that cannot be used, the reason and the fix", "sactl heaps",
             &make_heaps},
       Entry{"select", "Rank the heaps for some devices, and say of every other heap why not",
             "sactl select --for /dev/video0 --for /dev/dri/card0 --probe", &make_select},
       Entry{"probe", "Show which device takes memory of which heap, by importing for real", "sactl probe", &make_probe},
       Entry{"top", "Show who holds which buffers, as top does for processors", "sactl top --sort count --filter camera",
             &make_top},
-      Entry{"doctor", "Test for every known trouble, and say what it means and which command mends it", "sactl doctor",
+      Entry{"doctor", "Test for every known trouble, and say what it means and which command fixes it", "sactl doctor",
             &make_doctor},
       Entry{"alloc", "Allocate from a heap, check that the memory reads as zero, and time it",
             "sactl alloc system 8M --count 4 --hold", &make_alloc},

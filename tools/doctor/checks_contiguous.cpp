@@ -111,9 +111,9 @@ void add_with_holders(Examination& all, Finding finding, const sa::HeapInfo& hea
   const Holders holders = holders_of(all, heap);
   if (!holders.text.empty()) {
     finding.seen += "; " + holders.text;
-    finding.mend = "kill " + holders.pids;
+    finding.fix = "kill " + holders.pids;
     finding.means += "; the command ends what holds the buffers";
-    finding.mend_needs_root = false; // a user sees his own programs alone
+    finding.fix_needs_root = false; // a user sees his own programs alone
   } else if (all.processes.complete) {
     finding.seen += "; no program holds any of it by a descriptor";
     finding.means += "; a driver, or a program that has only mapped its buffers, holds it";

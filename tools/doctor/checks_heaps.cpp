@@ -103,7 +103,7 @@ void check_aliases(Examination& all) {
       }
       all.add({"alias", all.without(alias), alias, fmt::format("nothing behind \"{}\" makes buffers that devices take", alias),
                who.empty() ? "no device of this machine is known to need any; what is above says why"
-                           : fmt::format("{} may need them; what is above says why, and mends it", who),
+                           : fmt::format("{} may need them; what is above says why, and fixes it", who),
                ""});
       continue;
     }

@@ -40,9 +40,9 @@ void check_own_descriptors(Examination& all) {
   if (severity != Severity::Ok) {
     constexpr rlim_t usual = 1024;
     finding.means = "each buffer is a descriptor, and more for each program it is sent to";
-    finding.mend_needs_root = limit.rlim_max < usual;
-    finding.mend = finding.mend_needs_root ? fmt::format("prlimit --pid $$ --nofile=4096:4096")
-                                           : fmt::format("ulimit -n {}", std::min<rlim_t>(limit.rlim_max, 4096));
+    finding.fix_needs_root = limit.rlim_max < usual;
+    finding.fix = finding.fix_needs_root ? fmt::format("prlimit --pid $$ --nofile=4096:4096")
+                                         : fmt::format("ulimit -n {}", std::min<rlim_t>(limit.rlim_max, 4096));
   }
   all.add(std::move(finding));
   // The other checks open files: they would take the shell's limit for the machine's state.
@@ -122,7 +122,7 @@ void check_huge_pages(Examination& all) {
   }
   if (finding.severity != Severity::Ok) {
     finding.means = "large buffers of the CPU's alone are made of small pages, which costs time in page faults and the TLB";
-    finding.mend =
+    finding.fix =
         shmem.empty() ? fmt::format("sysctl -w vm.nr_hugepages={}", pages + 64) : fmt::format("echo advise > {}", policy);
   }
   all.add(std::move(finding));

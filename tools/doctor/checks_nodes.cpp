@@ -40,11 +40,11 @@ Finding absence(const Maker& maker, Severity severity) {
     finding.means += "; in a container, pass it in (--device)";
     unsigned numbers[2] = {};
     if (number && std::sscanf(number->c_str(), "%u:%u", &numbers[0], &numbers[1]) == 2) {
-      finding.mend = fmt::format("mknod -m 0600 {} c {} {}", maker.node, numbers[0], numbers[1]);
+      finding.fix = fmt::format("mknod -m 0600 {} c {} {}", maker.node, numbers[0], numbers[1]);
     }
   } else if (module == Module::Installed) {
     finding.seen = fmt::format("{}: the module {} is not loaded", missing, maker.module);
-    finding.mend = fmt::format("modprobe {}", maker.module);
+    finding.fix = fmt::format("modprobe {}", maker.module);
   } else if (option == Option::Module) {
     finding.seen = fmt::format("{}: the kernel was built with {}=m, but /lib/modules/{} has no module {}", missing, maker.option,
                                kernel_release(), maker.module);
@@ -60,7 +60,7 @@ Finding absence(const Maker& maker, Severity severity) {
     finding.seen = fmt::format("{}; whether a module or {} is missing is told neither by /proc/config.gz nor by "
                                "/boot/config-{} nor by /lib/modules",
                                missing, maker.option, kernel_release());
-    finding.mend = fmt::format("modprobe {}", maker.module);
+    finding.fix = fmt::format("modprobe {}", maker.module);
   }
   return finding;
 }
@@ -77,7 +77,7 @@ void check_own_module(Examination& all) {
     break;
   case Module::Installed:
     finding.seen = fmt::format("there is no /dev/cma0: the module {} is not loaded", module);
-    finding.mend = fmt::format("modprobe {}", module);
+    finding.fix = fmt::format("modprobe {}", module);
     break;
   case Module::Absent:
   case Module::Unknown: {
@@ -87,11 +87,11 @@ void check_own_module(Examination& all) {
     constexpr std::string_view sources = "simple-allocator-"; // where dkms keeps them
     for (const auto& name : names_in("/usr/src")) {
       if (name.starts_with(sources)) {
-        finding.mend = fmt::format("dkms install simple-allocator/{} && modprobe {}", name.substr(sources.size()), module);
+        finding.fix = fmt::format("dkms install simple-allocator/{} && modprobe {}", name.substr(sources.size()), module);
       }
     }
-    if (finding.mend.empty()) {
-      finding.mend = "make -C kernel && insmod kernel/simple_allocator.ko && insmod kernel/simple_allocator_cma.ko";
+    if (finding.fix.empty()) {
+      finding.fix = "make -C kernel && insmod kernel/simple_allocator.ko && insmod kernel/simple_allocator_cma.ko";
       finding.means += "; the command is for the folder of its sources";
     }
     break;

@@ -87,8 +87,8 @@ private:
                       {"subject", one.subject},
                       {"seen", one.seen},
                       {"means", one.means},
-                      {"mend", one.mend},
-                      {"mend_needs_root", !one.mend.empty() && one.mend_needs_root}});
+                      {"fix", one.fix},
+                      {"fix_needs_root", !one.fix.empty() && one.fix_needs_root}});
     }
     return {{"findings", std::move(list)}};
   }
@@ -107,9 +107,9 @@ private:
       if (!one.means.empty()) {
         output.line("  " + one.means);
       }
-      if (!one.mend.empty()) {
-        output.line(one.mend_needs_root && ::geteuid() != 0 ? "  as root:" : "  mend:");
-        output.line("    " + output.styled(one.mend, Style::Strong));
+      if (!one.fix.empty()) {
+        output.line(one.fix_needs_root && ::geteuid() != 0 ? "  as root:" : "  fix:");
+        output.line("    " + output.styled(one.fix, Style::Strong));
       }
     }
     output.line(fmt::format("{}: {}", output.styled("fine", Style::Good), fine));

@@ -23,11 +23,11 @@ enum class Severity {
 struct Finding {
   std::string id; ///< what was tested, a word that stays
   Severity severity{};
-  std::string subject;         ///< the node, module, option, heap or program that it is about
-  std::string seen;            ///< what was seen, a sentence
-  std::string means{};         ///< what that means for whoever wants buffers
-  std::string mend{};          ///< a command line that mends it, as it is; empty: none does
-  bool mend_needs_root = true; ///< whoever is meant to run it
+  std::string subject;        ///< the node, module, option, heap or program that it is about
+  std::string seen;           ///< what was seen, a sentence
+  std::string means{};        ///< what that means for whoever wants buffers
+  std::string fix{};          ///< a command line that fixes it, as it is; empty: none does
+  bool fix_needs_root = true; ///< whoever is meant to run it
 };
 
 /// What all checks look at, and what they found.

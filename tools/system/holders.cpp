@@ -340,11 +340,11 @@ std::vector<std::string> Snapshot::gaps() const {
                                     root ? "that needs CAP_SYS_PTRACE" : "run as root"));
   }
   if (!kernel) {
-    const char* const mend = refused(kernel_error)    ? root ? "that needs the machine's root" : "run as root"
-                             : kernel_error == ENOENT ? "mount debugfs (mount -t debugfs debugfs /sys/kernel/debug)"
-                                                      : std::strerror(kernel_error);
+    const char* const fix = refused(kernel_error)    ? root ? "that needs the machine's root" : "run as root"
+                            : kernel_error == ENOENT ? "mount debugfs (mount -t debugfs debugfs /sys/kernel/debug)"
+                                                     : std::strerror(kernel_error);
     sentences.push_back(
-        fmt::format("the kernel's list could not be read, so buffers that no process holds are not shown; {}", mend));
+        fmt::format("the kernel's list could not be read, so buffers that no process holds are not shown; {}", fix));
   }
   return sentences;
 }

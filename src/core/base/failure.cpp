@@ -23,8 +23,8 @@ std::string sentence(const std::error_code& code, const std::string& heap, const
   if (!explanation.empty()) {
     return fmt::format("{}: {}", asked, explanation);
   }
-  const std::string mend = detail::advice(code.value());
-  return mend.empty() ? fmt::format("{}: {}", asked, code.message()) : fmt::format("{}: {}; {}", asked, code.message(), mend);
+  const std::string fix = detail::advice(code.value());
+  return fix.empty() ? fmt::format("{}: {}", asked, code.message()) : fmt::format("{}: {}; {}", asked, code.message(), fix);
 }
 
 } // namespace
@@ -79,8 +79,8 @@ std::error_code code_of_exception() noexcept {
 
 std::string kernel_said(std::string_view call, int error) {
   const std::string message = from_errno(error).message();
-  const std::string mend = advice(error);
-  return mend.empty() ? fmt::format("{}: {}", call, message) : fmt::format("{}: {}; {}", call, message, mend);
+  const std::string fix = advice(error);
+  return fix.empty() ? fmt::format("{}: {}", call, message) : fmt::format("{}: {}; {}", call, message, fix);
 }
 
 void fail(std::error_code& ec, int error, const char* call) {

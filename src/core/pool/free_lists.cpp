@@ -41,7 +41,6 @@ inline SizeClass* FreeLists::find(const PoolClass& of) noexcept {
   return recent_;
 }
 
-/// Into a list.
 inline void FreeLists::put(Buffer& buffer, bool alone) noexcept {
   (alone ? buffer.slip().size_class->free : buffer.slip().size_class->aside).push_back(&buffer);
   ++(alone ? numbers_.free_buffers : numbers_.set_aside);
@@ -174,8 +173,6 @@ void FreeLists::recycle(Buffer& buffer) noexcept {
     return;
   }
 }
-
-// A buffer ends.
 
 /// Ends a buffer that is in no list, and this with it if it was the last of a pool that is gone.
 void FreeLists::let_go(Buffer& buffer, std::uint64_t PoolStatistics::*counter) noexcept {

@@ -48,7 +48,6 @@ public:
   explicit FreeLists(const PoolOptions& options) noexcept;
   FreeLists(const FreeLists&) = delete;
   FreeLists& operator=(const FreeLists&) = delete;
-  ~FreeLists() override = default;
 
   /// A buffer that is nobody's, the caller's now; null when there is none.
   [[nodiscard]] Buffer* acquire(const PoolClass& of) noexcept;

@@ -2,6 +2,7 @@
 #include <sa/pool.hpp>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include <fmt/format.h>
@@ -126,11 +127,11 @@ DmaBuf Pool::ask_upstream(const AllocRequest& request, std::error_code& ec) {
     return made;
   };
   DmaBuf made = ask();
-  const bool no_descriptors = ec.value() == EMFILE || ec.value() == ENFILE;
-  if (no_descriptors && lists_->close_fdinfo() != 0) {
+  if ((ec.value() == EMFILE || ec.value() == ENFILE) && lists_->close_fdinfo() != 0) {
     made = ask();
   }
-  if ((no_descriptors || ec.value() == ENOMEM || ec.value() == EDQUOT) && ec && asked.size <= info_.max_size &&
+  constexpr std::array lacks{ENOMEM, EDQUOT, EMFILE, ENFILE}; // what free buffers of a pool may be
+  if (std::find(lacks.begin(), lacks.end(), ec.value()) != lacks.end() && asked.size <= info_.max_size &&
       lists_->trim(false) != 0) {
     made = ask();
   }

@@ -14,11 +14,11 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Gives a region that has only a name the range of the node of @p tree that is called so.
-void find_node(ListedRegion& listed, const std::vector<CarveoutRegion>& tree, const char* source, const char* mend) {
+void find_node(ListedRegion& listed, const std::vector<CarveoutRegion>& tree, const char* source, const char* fix) {
   const std::string& name = listed.region.name;
   const auto node = std::find_if(tree.begin(), tree.end(), [&](const auto& region) { return region.name == name; });
   if (node == tree.end()) {
-    listed.reason = fmt::format("{} names {}, which no reserved-memory node with no-map is called; {}", source, name, mend);
+    listed.reason = fmt::format("{} names {}, which no reserved-memory node with no-map is called; {}", source, name, fix);
   } else {
     listed.region.base = node->base;
     listed.region.size = node->size;

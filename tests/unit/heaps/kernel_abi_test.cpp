@@ -20,7 +20,7 @@ static_assert(std::is_same_v<decltype(simple_allocate_data::fd), __s32>);
 static_assert(SA_IOC_MAGIC == 'S');
 static_assert(SA_IOC_ALLOC == 0xC0205300);
 
-TEST_CASE("without the kernel modules the heap cma:cma0 is listed with the mend, and refuses with it") {
+TEST_CASE("without the kernel modules the heap cma:cma0 is listed with the fix, and refuses with it") {
   if (std::ifstream("/sys/class/simple_allocator/cma0/uevent").good()) {
     return; // this kernel has them: the conformance suite proves the heap
   }
