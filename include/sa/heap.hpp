@@ -4,7 +4,7 @@
 ///
 /// To write a heap: derive from Heap, fill a HeapInfo, and in do_allocate() make the memory, put its pieces into a
 /// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The checks that are the same
-/// for every heap (size, alignment, name, flags, traits, max_size) are done before do_allocate() is called.
+/// for every heap (size, name, flags, constraints, traits, max_size) are done before do_allocate() is called.
 /// examples/guard_heap.cpp is a whole one; conformance.hpp has the suite that tests yours. To put something around heaps that
 /// there are, derive from Adaptor (adaptors/adaptor.hpp).
 #pragma once
@@ -39,9 +39,9 @@ public:
   [[nodiscard]] virtual const HeapInfo& info() const noexcept = 0;
 
   /// A new buffer of at least request.size bytes.
-  /// @throws Error EINVAL: size 0, alignment not a power of two, unknown flags, a control character in the name.
-  ///         ENAMETOOLONG: name over max_name_length. EOPNOTSUPP: a trait in request.require or an alignment this heap
-  ///         does not have. ENOMEM: more than max_size (before any system call), or the memory ran out. EDQUOT: a
+  /// @throws Error EINVAL: size 0, constraints that merge() does not take, unknown flags, a control character in the name.
+  ///         ENAMETOOLONG: name over max_name_length. EOPNOTSUPP: a trait in request.require or one of request.constraints
+  ///         that this heap cannot promise. ENOMEM: more than max_size (before any system call), or the memory ran out. EDQUOT: a
   ///         limit. EACCES, EPERM: the node. ENOENT, ENODEV: no such device. EMFILE, ENFILE: descriptors ran out.
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request);
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
@@ -60,7 +60,7 @@ protected:
   /// On failure sets @p ec and returns an empty DmaBuf; refuse() does both.
   virtual DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) = 0;
 
-  /// Refuses, before do_allocate(), what this heap's info() rules out: traits, alignment, max_size. A heap that hands the
+  /// Refuses, before do_allocate(), what this heap's info() rules out: traits, constraints, max_size. A heap that hands the
   /// request on to others overrides it to let them decide. Makes no system call.
   virtual void check_fit(const AllocRequest& request, std::error_code& ec) const;
 
@@ -85,8 +85,8 @@ protected:
   /// inherited buffers are copies, which end with the child's copies of the buffers. On an empty @p buffer it ends at once.
   static void attach(const DmaBuf& buffer, std::unique_ptr<Attachment> attachment) noexcept;
 
-  /// request.size rounded up to the granularity and to request.alignment, bytes. Cannot overflow after the checks of
-  /// allocate().
+  /// request.size rounded up to a common multiple of the granularity, constraints.alignment and constraints.size_alignment,
+  /// bytes. Cannot overflow after check_fit(); less than request.size where it would.
   [[nodiscard]] std::size_t rounded_size(const AllocRequest& request) const noexcept;
 
   /// Refuses: sets @p ec to @p error (an errno) and returns an empty DmaBuf. @p sentence is called only when somebody

@@ -4,7 +4,7 @@
 ///
 /// A fresh buffer costs its zeroing and a page fault for each of its pages, a thousand times what it costs to write it
 /// again. A Pool keeps what its users let go of, mapping and descriptor included, and hands it to the next request of
-/// the same class: size (rounded as the heap rounds), alignment, flags and required traits. That makes no system call and
+/// the same class: size (rounded as the heap rounds), constraints, flags and required traits. That makes no system call and
 /// takes no memory, unless the buffer was given away (see Recycle): then it makes two or three system calls.
 #pragma once
 

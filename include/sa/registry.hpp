@@ -3,7 +3,7 @@
 /// Heaps by name.
 ///
 /// Canonical names are "backend:instance", "dma-heap:system". An alias is an ordered list of candidates; allocating
-/// from it tries them in order and moves on when one is absent, not permitted, lacks a required trait or alignment, or
+/// from it tries them in order and moves on when one is absent, not permitted, cannot be what is demanded, or
 /// is out of memory (EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
 /// attempt. A candidate whose granularity is larger than the request is tried after the others.
 ///
@@ -107,20 +107,22 @@ public:
   [[nodiscard]] Selection select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
                                  std::error_code& ec) const noexcept;
 
-  /// A buffer of the best heap of select() for request.size that has one: the next is tried on what an alias moves on at.
-  /// request.require and request.alignment count too; the size is rounded up to constraints.size_alignment.
+  /// A buffer of the best heap that select() finds for the request and that has one: the next is tried on what an alias moves on
+  /// at.
   /// @throws Error as select(). EOPNOTSUPP: no heap suits. Else what came nearest to success; lists every attempt and every
   ///         refusal.
-  [[nodiscard]] DmaBuf allocate(const Constraints& constraints, const AllocRequest& request);
-  [[nodiscard]] DmaBuf allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept;
+  [[nodiscard]] DmaBuf allocate(const AllocRequest& request) { return allocate(std::vector<Device>{}, request); }
+  [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept {
+    return allocate(std::vector<Device>{}, request, ec);
+  }
 
   /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
   /// @param minimum what is less certain is not tried. Without it, a heap that is not known to serve is tried only where none
   ///        is known: a camera that needs contiguous memory is not given scattered memory because CMA is used up.
   [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request,
-                                const Constraints& constraints = {}, std::optional<Certainty> minimum = std::nullopt);
-  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                                std::error_code& ec, std::optional<Certainty> minimum = std::nullopt) noexcept;
+                                std::optional<Certainty> minimum = std::nullopt);
+  [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, std::error_code& ec,
+                                std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:
   struct SA_PRIVATE State;

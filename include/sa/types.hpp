@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include <sa/constraints.hpp>
 #include <sa/export.hpp>
 
 namespace sa { inline namespace v0 {
@@ -75,14 +76,15 @@ inline constexpr std::size_t max_name_length = 31;
 
 /// What is asked of a heap.
 struct AllocRequest {
-  /// Bytes, greater than 0; rounded up to the heap's granularity and to @ref alignment.
+  /// Bytes, greater than 0; rounded up to a common multiple of the heap's granularity, constraints.alignment and
+  /// constraints.size_alignment.
   std::size_t size = 0;
-  /// Bytes, 0 or a power of two; of the size and of the device address. A heap that cannot promise it refuses with
-  /// EOPNOTSUPP (HeapInfo::max_alignment says what it can).
-  std::size_t alignment = 0;
+  /// What a device needs of the memory. A heap that, by its HeapInfo, cannot promise it refuses with EOPNOTSUPP, an alias
+  /// passes it over; where a contiguous heap lies is not always known (max_address 0), and then it is asked.
+  Constraints constraints{};
   /// At most max_name_length bytes, no control characters. Borrowed for the call only.
   std::string_view name{};
-  /// What the memory must be. A heap without it refuses with EOPNOTSUPP, an alias passes it over.
+  /// What else the memory must be; a heap without it refuses in the same way.
   Traits require{};
   AllocFlag flags = AllocFlag::None;
 };

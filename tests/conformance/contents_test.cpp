@@ -55,14 +55,14 @@ TEST_CASE("an alignment that the heap promises holds for the size and for the ad
   const std::size_t most = std::max(info.max_alignment, info.granularity);
   for (std::size_t alignment = 1; alignment <= std::min<std::size_t>(most, 4 << 20); alignment *= 2) {
     CAPTURE(alignment);
-    const sa::DmaBuf buffer = subject().heap->allocate({.size = 5000, .alignment = alignment});
+    const sa::DmaBuf buffer = subject().heap->allocate({.size = 5000, .constraints = {.alignment = alignment}});
     CHECK(buffer.size() % alignment == 0);
     if (buffer.phys_addr()) {
       CHECK(*buffer.phys_addr() % alignment == 0);
     }
   }
   std::error_code ec;
-  CHECK_FALSE(subject().heap->allocate({.size = 4096, .alignment = std::bit_ceil(most + 1)}, ec));
+  CHECK_FALSE(subject().heap->allocate({.size = 4096, .constraints = {.alignment = std::bit_ceil(most + 1)}}, ec));
   CHECK(ec == std::errc::operation_not_supported);
 }
 

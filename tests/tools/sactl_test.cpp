@@ -183,7 +183,7 @@ TEST_CASE("what fails is status 1 and the library's sentence, one line") {
   check_failed(run(sactl({"alloc", "none", "4K"})), "no heap \"none\"; there are: ");
   check_failed(run(sactl({"alloc", "memfd:4k", "0"})), "size 0; ask for at least one byte");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--require", "dma-buf"})), "not dma-buf");
-  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "alignment");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is no power of two");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--name", std::string(40, 'x')})), "name");
   check_failed(run(sactl({"bench", "none"})), "no heap \"none\"");
   check_failed(run(sactl({"send", "/tmp/none", "none", "4K"})), "no heap \"none\"");

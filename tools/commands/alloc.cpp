@@ -108,7 +108,7 @@ private:
     Made made;
     const auto start = Clock::now();
     made.buffer = sa::Registry::system().allocate(heap_, {.size = static_cast<std::size_t>(size_),
-                                                          .alignment = static_cast<std::size_t>(alignment_),
+                                                          .constraints = {.alignment = alignment_},
                                                           .name = name_,
                                                           .require = parse_traits(require_).value_or(sa::Traits{}),
                                                           .flags = prefault_ ? sa::AllocFlag::Prefault : sa::AllocFlag::None});
@@ -174,7 +174,7 @@ private:
   unsigned count_ = 1;
   bool hold_ = false;
   std::string require_;
-  std::uint64_t alignment_ = 0; // bytes
+  std::uint64_t alignment_ = 1; // bytes
   bool prefault_ = false;
   std::string name_;
 };

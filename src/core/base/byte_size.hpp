@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /// @file byte_size.hpp
-/// Numbers of bytes as a person writes them: "4096", "0x1000", "64M". One reader for every text the library takes.
+/// Numbers of bytes as a person writes them: "4096", "0x1000", "64M", with one reader for every text, and their multiples.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -24,5 +26,19 @@ struct ParsedBytes {
 
 /// What parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
 [[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
+
+/// @p size rounded up to @p multiple (not 0); less than @p size when it overflows.
+[[nodiscard]] constexpr std::size_t round_up(std::size_t size, std::size_t multiple) noexcept {
+  if ((multiple & (multiple - 1)) == 0) { // a power of two, nearly always: spares two divisions
+    return (size + multiple - 1) & ~(multiple - 1);
+  }
+  return (size + multiple - 1) / multiple * multiple;
+}
+
+/// The least multiple of both (@p b not 0); 0 when 64 bits do not hold it.
+[[nodiscard]] constexpr std::uint64_t common_multiple(std::uint64_t a, std::uint64_t b) noexcept {
+  std::uint64_t multiple = 0;
+  return __builtin_mul_overflow(a / std::gcd(a, b), b, &multiple) ? 0 : multiple;
+}
 
 }}} // namespace sa::v0::detail

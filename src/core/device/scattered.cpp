@@ -11,12 +11,12 @@
 
 #include <sa/heap.hpp>
 
+#include "core/base/byte_size.hpp"
 #include "core/base/device_node.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
 #include "core/buffer/memfd.hpp"
-#include "core/heap/request.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <sa/heap.hpp>
 
-#include <algorithm>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,13 +18,8 @@ using detail::check_form;
 using detail::fail;
 using detail::or_code;
 using detail::or_throw;
-using detail::round_up;
 
 namespace {
-
-std::size_t max_alignment(const HeapInfo& info) noexcept {
-  return info.max_alignment != 0 ? info.max_alignment : info.granularity;
-}
 
 /// What its author may get wrong and its users would die of: by SIGBUS, when they touch memory that is not there.
 void check_memory(const Memory& memory, std::error_code& ec) {
@@ -60,25 +53,7 @@ Attachment::~Attachment() = default;
 Heap::~Heap() = default;
 
 void Heap::check_fit(const AllocRequest& request, std::error_code& ec) const {
-  const HeapInfo& info = this->info();
-  const std::size_t multiple = std::max({info.granularity, request.alignment, std::size_t{1}});
-  if (!info.traits.contains(request.require)) {
-    fail(ec, EOPNOTSUPP, [&] {
-      return fmt::format("this memory is not {}; it is {}", to_string(request.require.without(info.traits)),
-                         to_string(info.traits));
-    });
-  } else if (request.alignment > max_alignment(info)) {
-    fail(ec, EOPNOTSUPP, [&] {
-      return fmt::format("this heap can promise an alignment of {}, not of {}", detail::bytes_text(max_alignment(info)),
-                         detail::bytes_text(request.alignment));
-    });
-  } else if (const std::size_t rounded = round_up(request.size, multiple);
-             request.size > info.max_size || rounded > info.max_size || rounded < request.size) {
-    fail(ec, ENOMEM, [&] {
-      return fmt::format("{} is more than the {} this heap can ever give", detail::bytes_text(request.size),
-                         detail::bytes_text(info.max_size));
-    });
-  }
+  detail::check_fit(info(), request, ec);
 }
 
 DmaBuf Heap::allocate(const AllocRequest& request) {
@@ -145,7 +120,7 @@ void Heap::attach(const DmaBuf& buffer, std::unique_ptr<Attachment> attachment) 
 }
 
 std::size_t Heap::rounded_size(const AllocRequest& request) const noexcept {
-  return round_up(request.size, std::max({info().granularity, request.alignment, std::size_t{1}}));
+  return detail::rounded_size(request, info().granularity);
 }
 
 DmaBuf Heap::refuse(std::error_code& ec, int error, const char* call) {

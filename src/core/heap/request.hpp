@@ -1,34 +1,38 @@
 // SPDX-License-Identifier: MIT
 /// @file request.hpp
-/// What is wrong with a request whatever heap it is for.
+/// What is wrong with a request: whatever heap it is for, and for a heap of which no more is known than what it says of itself.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <system_error>
 
 #include <sa/types.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// Whether @p n is a power of two or 0. std::has_single_bit() counts the bits, which is a call on the oldest x86-64.
-[[nodiscard]] constexpr bool at_most_one_bit(std::size_t n) noexcept {
-  return (n & (n - 1)) == 0;
+/// Whether they are the default, at less cost than by comparing them: each allocation from a pool asks.
+[[nodiscard]] inline bool demands_nothing(const Constraints& c) noexcept {
+  std::uint64_t runs_and_flags = 0; // max_segments and all flags but the last
+  static_assert(offsetof(Constraints, protected_memory) - offsetof(Constraints, max_segments) == sizeof runs_and_flags);
+  std::memcpy(&runs_and_flags, reinterpret_cast<const char*>(&c) + offsetof(Constraints, max_segments), sizeof runs_and_flags);
+  return c.alignment == 1 && c.size_alignment == 1 && c.pitch_alignment == 1 && c.max_address == 0 && runs_and_flags == 0 &&
+         !c.protected_memory;
 }
 
-/// @p size rounded up to @p multiple (not 0); less than @p size when it overflows.
-[[nodiscard]] constexpr std::size_t round_up(std::size_t size, std::size_t multiple) noexcept {
-  if (at_most_one_bit(multiple)) { // nearly always: spares two divisions
-    return (size + multiple - 1) & ~(multiple - 1);
-  }
-  return (size + multiple - 1) / multiple * multiple;
-}
+/// The size of a buffer for @p request, bytes, of a heap with @p granularity; less than request.size when it overflows.
+[[nodiscard]] std::size_t rounded_size(const AllocRequest& request, std::size_t granularity) noexcept;
 
-/// The refusals of requests that no heap takes: size, alignment, flags, name.
+/// The refusals of requests that no heap takes: size, flags, name. Constraints are check_fit()'s.
 void look_at_form(const AllocRequest& request, std::error_code& ec);
 inline void check_form(const AllocRequest& request, std::error_code& ec) {
-  if (request.size == 0 || request.alignment != 0 || request.flags != AllocFlag::None || !request.name.empty()) {
+  if (request.size == 0 || request.flags != AllocFlag::None || !request.name.empty()) {
     look_at_form(request, ec); // something may be wrong with it
   }
 }
+
+/// Refuses what no memory can be, and what that of @p heap cannot be by what it says of itself. A size of 0 is any.
+void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

@@ -33,7 +33,7 @@ FreeLists::FreeLists(const PoolOptions& options) noexcept
 
 // With the lock held.
 
-inline SizeClass* FreeLists::find(const PoolClass& of) noexcept {
+[[gnu::always_inline]] inline SizeClass* FreeLists::find(const PoolClass& of) noexcept {
   if (recent_ == nullptr || recent_->of != of) [[unlikely]] {
     const auto found = std::find_if(classes_.begin(), classes_.end(), [&](const SizeClass& one) { return one.of == of; });
     recent_ = found == classes_.end() ? nullptr : &*found;
@@ -278,6 +278,8 @@ SizeClass& FreeLists::enter(const PoolClass& of, std::size_t buffers) {
   if (find(of) == nullptr) {
     recent_ = &classes_.emplace_back();
     recent_->of = of;
+    recent_->constraints = of.constraints == nullptr ? Constraints{} : *of.constraints;
+    recent_->of.constraints = of.constraints == nullptr ? nullptr : &recent_->constraints;
   }
   const std::size_t members = recent_->members + buffers;
   for (auto* list : {&recent_->free, &recent_->aside}) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/byte_size.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/fork.hpp"
 #include "core/base/heap_name.hpp"
@@ -52,10 +53,14 @@ HeapInfo describe(const std::shared_ptr<Heap>& upstream, const PoolOptions& opti
 }
 
 /// The class of @p request. Its size is what upstream rounds to: smaller requests may be served by the same buffer.
-detail::PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
-  // One that overflows goes upstream as it is, to be refused there.
-  const std::size_t rounded = detail::round_up(request.size, std::max(granularity, request.alignment));
-  return {std::max(rounded, request.size), request.alignment, request.require, request.flags};
+[[gnu::always_inline]] inline detail::PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
+  detail::PoolClass of{detail::round_up(request.size, granularity), {}, request.require, request.flags};
+  if (!detail::demands_nothing(request.constraints)) [[unlikely]] {
+    of.size = detail::rounded_size(request, granularity);
+    of.constraints = &request.constraints;
+  }
+  of.size = std::max(of.size, request.size); // one that overflows goes upstream as it is, to be refused there
+  return of;
 }
 
 } // namespace

@@ -499,33 +499,23 @@ Selection Registry::select(const Constraints& constraints, const std::vector<Dev
                            std::error_code& ec) const noexcept {
   return detail::or_code(ec, [&] {
     const auto now = state_->now();
-    return detail::select_heaps(now->heaps, constraints, devices, now->wishes, options, ec);
+    return detail::select_heaps(now->heaps, {.size = options.size, .constraints = constraints}, devices, now->wishes,
+                                options.probe, ec);
   });
 }
 
-DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request) {
-  return allocate(std::vector<Device>{}, request, constraints);
-}
-
-DmaBuf Registry::allocate(const Constraints& constraints, const AllocRequest& request, std::error_code& ec) noexcept {
-  return allocate(std::vector<Device>{}, request, constraints, ec);
-}
-
-DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                          std::optional<Certainty> minimum) {
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, std::optional<Certainty> minimum) {
   return detail::or_throw(
-      "", [&] { return asked_of(constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
-      [&](std::error_code& ec) { return allocate(devices, request, constraints, ec, minimum); });
+      "", [&] { return asked_of(request.constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
+      [&](std::error_code& ec) { return allocate(devices, request, ec, minimum); });
 }
 
-DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, const Constraints& constraints,
-                          std::error_code& ec, std::optional<Certainty> minimum) noexcept {
+DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, std::error_code& ec,
+                          std::optional<Certainty> minimum) noexcept {
   return detail::or_code(ec, [&] {
     detail::check_form(request, ec);
-    if (ec) {
-      return DmaBuf{};
-    }
-    const Selection selection = select(constraints, devices, {.size = request.size}, ec);
+    const auto now = state_->now();
+    const Selection selection = ec ? Selection{} : detail::select_heaps(now->heaps, request, devices, now->wishes, false, ec);
     return ec ? DmaBuf{} : detail::allocate_selected(selection, request, minimum, ec);
   });
 }

@@ -2,7 +2,6 @@
 #include "core/selection/selection.hpp"
 
 #include <algorithm>
-#include <numeric>
 #include <string_view>
 #include <tuple>
 
@@ -18,12 +17,6 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
-
-#if defined(__x86_64__) || defined(__i386__)
-constexpr bool devices_snoop_caches = true; // the architecture's promise
-#else
-constexpr bool devices_snoop_caches = false; // some do; no interface tells which
-#endif
 
 /// What a device is known to need, from everything that knows something.
 struct Need {
@@ -78,66 +71,26 @@ Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error
   return need;
 }
 
-/// Why the memory of @p heap cannot be what @p need demands; empty when it can, or when that is not known.
-std::string unfit(const HeapInfo& heap, const Constraints& need, std::size_t size) {
-  const Traits traits = heap.traits;
-  if (need.dma_buf && !traits.contains(Trait::DmaBuf)) {
-    return "it is no dma-buf, and a device imports nothing else";
-  }
-  if (need.max_segments != 0 && !traits.contains(Trait::Contiguous)) {
-    const std::size_t piece = std::max(heap.granularity, page_size()); // in the worst case every one lies elsewhere
-    if (size == 0 || (size - 1) / piece + 1 > need.max_segments) {
-      return need.max_segments == 1 ? "its memory is scattered, and contiguous memory is needed"
-                                    : fmt::format("its memory may lie in more than {} pieces", need.max_segments);
-    }
-  }
-  if (need.alignment > std::max({heap.max_alignment, heap.granularity, std::size_t{1}})) {
-    return fmt::format("it promises an alignment of {}, and {} are needed",
-                       bytes_text(std::max(heap.max_alignment, heap.granularity)), bytes_text(need.alignment));
-  }
-  const std::uint64_t highest = heap.max_address != 0 ? heap.max_address : highest_memory();
-  if (need.max_address != 0 && highest > need.max_address && (heap.max_address != 0 || !traits.contains(Trait::Contiguous))) {
-    return fmt::format("its memory may lie up to {:#x}, and addresses below {:#x} are needed", highest, need.max_address);
-  }
-  if (need.protected_memory != traits.contains(Trait::Protected) && (need.protected_memory || need.cached || need.uncached)) {
-    return need.protected_memory ? "the CPU can map it, and protected memory is needed" : "the CPU cannot map it";
-  }
-  if (need.cached && !traits.contains(Trait::Cached)) {
-    return "CPU reads of it are not cached";
-  }
-  if (need.uncached && traits.contains(Trait::Cached)) {
-    return "the CPU caches it, and uncached memory is needed";
-  }
-  if (need.coherent && traits.contains(Trait::Cached) && !devices_snoop_caches) {
-    return "the CPU caches it, and this machine's devices do not all look into its caches";
-  }
-  if (size > heap.max_size) {
-    return fmt::format("its largest buffer has {}", bytes_text(heap.max_size));
-  }
-  return {};
+/// Why the memory of @p heap cannot be what @p request demands; empty when it can, or when that is not known.
+std::string unfit(const HeapInfo& heap, const AllocRequest& request) {
+  const Explanation said;
+  std::error_code ec;
+  check_fit(heap, request, ec);
+  return said.text();
 }
 
 /// Why @p heap is refused, saying who asks for what it lacks; empty when it is not.
-std::string refusal(const HeapInfo& heap, const Constraints& all, const std::vector<Need>& needs, std::size_t size) {
+std::string refusal(const HeapInfo& heap, const AllocRequest& request, const std::vector<Need>& needs) {
   if (!heap.usable) {
     return heap.reason;
   }
-  std::string why = unfit(heap, all, size);
-  if (!why.empty()) {
-    for (const Need& need : needs) {
-      if (unfit(heap, need.constraints, size).empty()) {
-        continue;
-      }
-      why += " (";
-      why += need.device->info().name;
-      Constraints rest = need.constraints;
-      rest.max_segments = 0;
-      if (!need.note.empty() && unfit(heap, rest, size).empty()) { // the note is about scattered memory
-        why += ": ";
-        why += need.note;
-      }
-      why += ")";
-      break;
+  const std::string why = unfit(heap, request);
+  for (const Need& need : needs) {
+    AllocRequest its{.size = request.size, .constraints = need.constraints};
+    if (!why.empty() && !unfit(heap, its).empty()) {
+      its.constraints.max_segments = 0;
+      const bool noted = !need.note.empty() && unfit(heap, its).empty(); // the note is about scattered memory
+      return fmt::format("{} ({}{}{})", why, need.device->info().name, noted ? ": " : "", noted ? need.note : std::string());
     }
   }
   return why;
@@ -150,7 +103,7 @@ struct Judgement {
   std::string said;
 };
 
-Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
+Judgement judge(const Need& need, Heap& heap, std::size_t size, bool probes) {
   const Device& device = *need.device;
   const DeviceInfo& info = device.info();
   Verdicts& verdicts = device.consumer()->verdicts();
@@ -163,8 +116,8 @@ Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
   if (const auto known = verdicts.of(heap.info().name); known) {
     verdict = known->accepted ? ImportVerdict::Accepted : ImportVerdict::Refused;
     said = known->said;
-  } else if (options.probe && device.consumer()->probe_size() != 0) {
-    verdict = probe_heap(device, heap, options.size, said);
+  } else if (probes && device.consumer()->probe_size() != 0) {
+    verdict = probe_heap(device, heap, size, said);
     if (verdict == ImportVerdict::Unknown || verdict == ImportVerdict::Busy) {
       unproven = fmt::format("not proven with {}: {}", info.name, said);
     }
@@ -194,7 +147,7 @@ Judgement judge(const Need& need, Heap& heap, const SelectOptions& options) {
 }
 
 /// Smaller is better. Contiguous memory is scarce: it comes last where nobody needs it.
-std::size_t place_of(const HeapInfo& heap, const Constraints& all, const Wishes& wishes, std::size_t size) {
+std::size_t place_of(const HeapInfo& heap, const AllocRequest& request, const Wishes& wishes) {
   std::size_t place = 0;
   for (const std::string& wanted : wishes.order) {
     const bool wildcard = is_wildcard(wanted);
@@ -204,7 +157,7 @@ std::size_t place_of(const HeapInfo& heap, const Constraints& all, const Wishes&
     ++place;
   }
   const bool contiguous = heap.traits.contains(Trait::Contiguous);
-  const bool wastes = size != 0 && heap.granularity > page_size() && heap.granularity > size;
+  const bool wastes = request.size != 0 && heap.granularity > page_size() && heap.granularity > request.size;
   constexpr std::string_view plain[] = {"dma-heap", "udmabuf", "memfd"};
   constexpr std::string_view scarce[] = {"cma", "dma-heap", "carveout"};
   const auto within = [&](const auto& backends) {
@@ -212,24 +165,23 @@ std::size_t place_of(const HeapInfo& heap, const Constraints& all, const Wishes&
   };
   constexpr std::size_t group = 8; // larger than either list
   place += contiguous ? within(scarce) : within(plain);
-  place += contiguous && all.max_segments != 1 ? group : 0;
+  place += contiguous && request.constraints.max_segments != 1 ? group : 0;
   return place + (wastes ? 2 * group : 0);
 }
 
 } // namespace
 
-Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Constraints& constraints,
-                       const std::vector<Device>& devices, const Wishes& wishes, const SelectOptions& options,
-                       std::error_code& ec) {
+Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request, const std::vector<Device>& devices,
+                       const Wishes& wishes, bool probes, std::error_code& ec) {
   Selection selection;
-  selection.constraints = merge(constraints, {}, ec); // refuses what is malformed
+  selection.constraints = merge(request.constraints, {}, ec); // refuses what is malformed
   std::vector<Need> needs;
   needs.reserve(devices.size());
   for (const Device& device : devices) {
     if (ec) {
       return {};
     }
-    needs.push_back(need_of(device, wishes, options.probe, ec));
+    needs.push_back(need_of(device, wishes, probes, ec));
     if (!ec) {
       selection.constraints = merge(selection.constraints, needs.back().constraints, ec);
     }
@@ -237,18 +189,19 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Co
   if (ec) {
     return {};
   }
+  request.constraints = selection.constraints;
   selection.choices.reserve(heaps.size());
   selection.refusals.reserve(heaps.size());
   std::vector<std::tuple<Certainty, std::size_t, std::size_t>> ranks; // with the index of the choice
   for (const auto& heap : heaps) {
     const HeapInfo& info = heap->info();
-    std::string why = refusal(info, selection.constraints, needs, options.size);
+    std::string why = refusal(info, request, needs);
     Choice choice{heap, needs.empty() ? Certainty::Suits : Certainty::Proven, {}};
     for (const Need& need : needs) {
       if (!why.empty()) {
         break;
       }
-      Judgement judgement = judge(need, *heap, options);
+      Judgement judgement = judge(need, *heap, request.size, probes);
       if (judgement.refused) {
         why = std::move(judgement.said);
         break;
@@ -268,7 +221,7 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Co
       choice.note += fmt::format("{}where its region lies is not known, and addresses below {:#x} are needed",
                                  choice.note.empty() ? "" : "; ", below);
     }
-    ranks.emplace_back(choice.certainty, place_of(info, selection.constraints, wishes, options.size), selection.choices.size());
+    ranks.emplace_back(choice.certainty, place_of(info, request, wishes), selection.choices.size());
     selection.choices.push_back(std::move(choice));
   }
   std::sort(ranks.begin(), ranks.end());
@@ -281,10 +234,11 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Co
   return selection;
 }
 
-DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::optional<Certainty> minimum,
+DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                          std::error_code& ec) {
   const bool any_suits = !selection.choices.empty() && selection.choices.front().certainty <= Certainty::Suits;
   const Certainty last = minimum.value_or(any_suits ? Certainty::Suits : Certainty::Unknown);
+  request.constraints = selection.constraints;
   Attempts attempts;
   for (const auto& [heap, certainty, said] : selection.choices) {
     const HeapInfo& info = heap->info();
@@ -292,21 +246,7 @@ DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request
       attempts.note(info.name, fmt::format("not asked, since it is not known to serve{}{}", said.empty() ? "" : ": ", said));
       continue;
     }
-    AllocRequest asked = request;
-    asked.alignment =
-        std::max<std::size_t>(request.alignment, selection.constraints.alignment > 1 ? selection.constraints.alignment : 0);
-    if (const std::uint64_t multiple = selection.constraints.size_alignment; multiple > 1 && request.size != 0) {
-      // A multiple for the device that the heap does not round any further.
-      const std::uint64_t granularity = std::max<std::uint64_t>({info.granularity, asked.alignment, 1});
-      const std::uint64_t both = granularity / std::gcd(granularity, multiple);
-      const std::size_t rounded = both > SIZE_MAX / multiple ? 0 : round_up(request.size, both * multiple);
-      if (rounded < request.size) {
-        fail(ec, ENOMEM, [&] { return fmt::format("no size up from {} is a multiple of {}", request.size, multiple); });
-        return {};
-      }
-      asked.size = rounded;
-    }
-    if (attempts.ask(info.name, heap.get(), asked)) {
+    if (attempts.ask(info.name, heap.get(), request)) {
       break;
     }
   }

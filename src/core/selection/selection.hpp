@@ -21,15 +21,14 @@ struct Wishes {
   std::vector<DeviceProfile> profiles;
 };
 
-/// @param heaps those of a registry, in its order
+/// @param heaps those of a registry, in its order; @param request its size 0: any
 /// @p ec EINVAL: the demands contradict each other
-[[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, const Constraints& constraints,
-                                     const std::vector<Device>& devices, const Wishes& wishes, const SelectOptions& options,
-                                     std::error_code& ec);
+[[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request,
+                                     const std::vector<Device>& devices, const Wishes& wishes, bool probes, std::error_code& ec);
 
 /// A buffer of the first choice that has one; behind Registry::allocate().
 /// @param minimum what is less certain is not asked; nothing: Unknown where all are, else Suits
-[[nodiscard]] DmaBuf allocate_selected(const Selection& selection, const AllocRequest& request, std::optional<Certainty> minimum,
+[[nodiscard]] DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                                        std::error_code& ec);
 
 }}} // namespace sa::v0::detail

@@ -89,7 +89,7 @@ protected:
       return {};
     }
     const std::size_t size = rounded_size(request);
-    HeldRange held = ranges_.allocate(size, std::max<std::uint64_t>(request.alignment, page_size()), ec);
+    HeldRange held = ranges_.allocate(size, std::max<std::uint64_t>(request.constraints.alignment, page_size()), ec);
     // Only now: as long as this process holds a range, a driver that asks (sactl load-carveout) cannot claim the region. And
     // it takes all of the region first, so that nothing is free.
     std::error_code claimed;

@@ -398,8 +398,9 @@ TEST_CASE("a fallback moves on as an alias does, and says every attempt") {
   const auto full = std::make_shared<sa::Limit>(memfd(), sa::LimitOptions{.max_buffers = 0, .name = "test:full"});
   denied->error = EACCES;
   sa::Fallback fallback({denied, std::make_shared<TestHeap>("test:plain"), full}, {.name = "test:all"});
-  const std::string text =
-      error_of(EDQUOT, [&] { (void)fallback.allocate({.size = 4096, .alignment = 1 << 20, .require = sa::Trait::Cached}); });
+  const std::string text = error_of(EDQUOT, [&] {
+    (void)fallback.allocate({.size = 4096, .constraints = {.alignment = 1 << 20}, .require = sa::Trait::Cached});
+  });
   CHECK(has(text, "test:all"));
   CHECK(has(text, "[test:plain: this heap can promise an alignment of 4 KiB"));
   sa::Fallback refused({denied, full});

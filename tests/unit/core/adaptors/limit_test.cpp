@@ -99,7 +99,7 @@ TEST_CASE("what is larger than the limit could ever give is ENOMEM, before upstr
   for (const std::size_t size : {std::size_t{5 * 4096 + 2}, std::size_t{5 * 4096 + 1}, SIZE_MAX / 4 * 3, SIZE_MAX}) {
     CHECK(has(refusal(limit, no_memory, {.size = size}), "LimitOptions::max_bytes"));
   }
-  CHECK(has(refusal(limit, no_memory, {.size = 1, .alignment = 32768}), "LimitOptions::max_bytes"));
+  CHECK(has(refusal(limit, no_memory, {.size = 1, .constraints = {.alignment = 32768}}), "LimitOptions::max_bytes"));
   CHECK(upstream->asked == 1);
   sa::Limit none(upstream);
   CHECK(none.info() == upstream->info());

@@ -102,14 +102,18 @@ TEST_CASE("a buffer comes back with the last of its DmaBuf, mappings and accesse
   CHECK(pool.allocate({.size = 4096}).map_unsynchronized().bytes().data() != copy.bytes().data());
 }
 
-TEST_CASE("requests of another size, alignment, flag or trait get a buffer of their own class") {
+TEST_CASE("requests of another size, constraint, flag or trait get a buffer of their own class") {
   auto upstream = std::make_shared<TestHeap>("test:pool", sa::Trait::Cached | sa::Trait::Contiguous);
   upstream->change().max_alignment = 65536;
   sa::Pool pool(upstream);
   const sa::AllocRequest requests[]{{.size = 4096},
                                     {.size = 8192},
-                                    {.size = 4096, .alignment = 4096},
-                                    {.size = 4096, .alignment = 8192},
+                                    {.size = 4096, .constraints = {.alignment = 4096}},
+                                    {.size = 4096, .constraints = {.alignment = 8192}},
+                                    {.size = 4096, .constraints = {.size_alignment = 8192}},
+                                    {.size = 4096, .constraints = {.size_alignment = 3 * 4096}},
+                                    {.size = 4096, .constraints = {.max_segments = 1}},
+                                    {.size = 4096, .constraints = {.cached = true}},
                                     {.size = 4096, .require = sa::Trait::Cached},
                                     {.size = 4096, .require = sa::Trait::Contiguous},
                                     {.size = 4096, .flags = sa::AllocFlag::Prefault}};
@@ -121,7 +125,7 @@ TEST_CASE("requests of another size, alignment, flag or trait get a buffer of th
   std::vector<sa::DmaBuf> held;
   for (const auto& request : requests) {
     held.push_back(pool.allocate(request));
-    CHECK(held.back().size() == std::max(request.size, request.alignment));
+    CHECK(held.back().size() == std::max({request.size, request.constraints.alignment, request.constraints.size_alignment}));
     CHECK(upstream->asked == fresh);
   }
   CHECK(pool.statistics().free_buffers == 0);
@@ -323,7 +327,7 @@ TEST_CASE("reserve is all or nothing, says what to raise, and makes room") {
   { // full of what ages
     std::vector<sa::DmaBuf> held;
     for (int i = 0; i < 4; ++i) {
-      held.push_back(pool.allocate({.size = 4096, .alignment = 4096}));
+      held.push_back(pool.allocate({.size = 4096, .constraints = {.alignment = 4096}}));
     }
   }
   CHECK(pool.statistics().free_buffers == 4);

@@ -145,14 +145,83 @@ TEST_CASE("an alias passes over what lacks a required trait or alignment, withou
   registry.alias("any", {"test:plain", "test:contiguous"});
   CHECK(registry.allocate("any", {.size = 1}).heap() == "test:plain");
   CHECK(registry.allocate("any", {.size = 1, .require = sa::Trait::Contiguous}).heap() == "test:contiguous");
-  CHECK(registry.allocate("any", {.size = 1, .alignment = 1 << 20}).heap() == "test:contiguous");
+  CHECK(registry.allocate("any", {.size = 1, .constraints = {.alignment = 1 << 20}}).heap() == "test:contiguous");
   CHECK(plain->asked == 1);
   std::error_code ec;
   CHECK_FALSE(registry.allocate("any", {.size = 1, .require = sa::Trait::DmaBuf}, ec));
   CHECK(ec == std::errc::operation_not_supported);
-  CHECK_FALSE(registry.allocate("any", {.size = 1, .alignment = 2 << 20}, ec));
+  CHECK_FALSE(registry.allocate("any", {.size = 1, .constraints = {.alignment = 2 << 20}}, ec));
   CHECK(ec == std::errc::operation_not_supported);
   CHECK(plain->asked + contiguous->asked == 3);
+}
+
+namespace {
+
+/// Asks in every way there is, of one heap.
+template <typename Look>
+void ask_everywhere(const std::shared_ptr<sa::Heap>& heap, const sa::AllocRequest& request, Look&& look) {
+  sa::Registry registry;
+  registry.add(heap);
+  registry.alias("any", {heap->info().name});
+  sa::Pool pool(heap);
+  sa::Limit limit(heap, {.max_bytes = std::size_t{1} << 40});
+  sa::Fallback fallback({heap});
+  const std::vector<sa::Device> devices{sa::Device::described("device", {})};
+  look("heap", [&] { return heap->allocate(request); });
+  look("name", [&] { return registry.allocate(heap->info().name, request); });
+  look("alias", [&] { return registry.allocate("any", request); });
+  look("pool", [&] { return pool.allocate(request); });
+  look("warm pool", [&] { return pool.allocate(request); });
+  look("limit", [&] { return limit.allocate(request); });
+  look("fallback", [&] { return fallback.allocate(request); });
+  look("constraints", [&] { return registry.allocate(request); });
+  look("devices", [&] { return registry.allocate(devices, request); });
+}
+
+} // namespace
+
+TEST_CASE("whatever is asked, the size is a multiple of the granularity, the alignment and the size_alignment") {
+  const auto heap = std::make_shared<TestHeap>("test:plain");
+  const auto expect = [&](const sa::Constraints& constraints, std::size_t size) {
+    ask_everywhere(heap, {.size = 5000, .constraints = constraints}, [&](const char* way, auto&& ask) {
+      CAPTURE(way);
+      CHECK(ask().size() == size);
+    });
+  };
+  expect({}, 8192);
+  expect({.size_alignment = 16384}, 16384);
+  expect({.size_alignment = 3000}, 4096 * 375);
+  heap->change().max_alignment = 65536;
+  expect({.alignment = 16384, .size_alignment = 3}, 3 * 16384);
+}
+
+TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused with a sentence") {
+  const auto heap = sa::Registry::system().find("memfd:4k");
+  const auto expect = [&](const sa::Constraints& constraints, int error, const char* sentence) {
+    ask_everywhere(heap, {.size = 8192, .constraints = constraints}, [&](const std::string& way, auto&& ask) {
+      CAPTURE(way);
+      CAPTURE(sentence);
+      const bool selects = (way == "constraints" || way == "devices") && error == ENOMEM; // refused before it is asked
+      try {
+        (void)ask();
+        FAIL_CHECK("it was given");
+      } catch (const sa::Error& refused) {
+        CHECK(refused.code().value() == (selects ? EOPNOTSUPP : error));
+        CHECK(std::string(refused.what()).find(sentence) != std::string::npos);
+      }
+    });
+  };
+  expect({.max_segments = 1}, EOPNOTSUPP, "its memory is scattered");
+  expect({.max_address = 0x1000000}, EOPNOTSUPP, "addresses below 0x1000000 are needed"); // every machine has more
+  expect({.alignment = 1 << 20}, EOPNOTSUPP, "an alignment of 4 KiB, not of 1 MiB");
+  expect({.uncached = true}, EOPNOTSUPP, "the CPU caches it");
+  expect({.dma_buf = true}, EOPNOTSUPP, "it is no dma-buf");
+  expect({.protected_memory = true}, EOPNOTSUPP, "the CPU can map it");
+  expect({.alignment = 3}, EINVAL, "align=3 is no power of two");
+  expect({.size_alignment = 0}, EINVAL, "size-align=0 is not above 0");
+  expect({.cached = true, .uncached = true}, EINVAL, "exclude each other");
+  expect({.size_alignment = std::uint64_t{1} << 62}, ENOMEM, "is more than the");
+  expect({.size_alignment = UINT64_MAX}, ENOMEM, "is more than the");
 }
 
 TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {

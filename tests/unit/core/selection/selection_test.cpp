@@ -179,11 +179,11 @@ TEST_CASE("the order that is wished for goes before the usual one, among what is
 TEST_CASE("allocating by constraints moves on where memory or permission lacks, and on nothing else") {
   Board board;
   board.cma->error = ENOMEM;
-  CHECK(board.registry.allocate(Constraints{.max_segments = 1}, {.size = 8192}).heap() == "carveout:camera");
+  CHECK(board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}}).heap() == "carveout:camera");
   board.carveout->error = EACCES;
   std::string said;
   try {
-    (void)board.registry.allocate(Constraints{.max_segments = 1}, {.size = 8192});
+    (void)board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}});
   } catch (const sa::Error& error) {
     CHECK(error.code() == std::errc::not_enough_memory); // nearest to success
     said = error.what();
@@ -195,7 +195,7 @@ TEST_CASE("allocating by constraints moves on where memory or permission lacks, 
   board.cma->error = EIO;
   board.carveout->error = 0;
   std::error_code ec;
-  CHECK_FALSE(board.registry.allocate(Constraints{.max_segments = 1}, {.size = 8192}, ec));
+  CHECK_FALSE(board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}}, ec));
   CHECK(ec.value() == EIO);
 }
 
@@ -219,30 +219,31 @@ TEST_CASE("where a heap that suits ran out, one that is not known to serve is no
   CHECK(says(said, "[carveout:camera: the test's system call: Cannot allocate memory"));
   CHECK(says(said, "[cma:cma0: not asked, since it is not known to serve: where its region lies"));
   CHECK(board.cma->asked == 0);
-  CHECK(board.registry.allocate(camera, {.size = 8192}, {}, Certainty::Unknown).heap() == "cma:cma0");
+  CHECK(board.registry.allocate(camera, {.size = 8192}, Certainty::Unknown).heap() == "cma:cma0");
   board.registry.remove("carveout:camera");
   CHECK(board.registry.allocate(camera, {.size = 8192}).heap() == "cma:cma0"); // nothing better is known
   std::error_code ec;
-  CHECK_FALSE(board.registry.allocate(camera, {.size = 8192}, {}, ec, Certainty::Suits));
+  CHECK_FALSE(board.registry.allocate(camera, {.size = 8192}, ec, Certainty::Suits));
   CHECK(ec.value() == EOPNOTSUPP);
 }
 
 TEST_CASE("no heap that suits is EOPNOTSUPP with every reason") {
   Board board;
   std::error_code ec;
-  CHECK_FALSE(board.registry.allocate(Constraints{.protected_memory = true}, {.size = 4096}, ec));
+  CHECK_FALSE(board.registry.allocate({.size = 4096, .constraints = {.protected_memory = true}}, ec));
   CHECK(ec.value() == EOPNOTSUPP);
-  CHECK_FALSE(board.registry.allocate(std::vector<Device>{}, {.size = 0}, {}, ec));
+  CHECK_FALSE(board.registry.allocate(std::vector<Device>{}, {.size = 0}, ec));
   CHECK(ec == std::errc::invalid_argument);
 }
 
 TEST_CASE("the size is a multiple of what the devices and the heap want") {
   Board board;
-  const sa::DmaBuf buffer = board.registry.allocate(Constraints{.size_alignment = 3 * 4096, .max_segments = 1}, {.size = 5000});
+  const sa::DmaBuf buffer =
+      board.registry.allocate({.size = 5000, .constraints = {.size_alignment = 3 * 4096, .max_segments = 1}});
   CHECK(buffer.size() == 3 * 4096);
-  CHECK(board.registry.allocate(Constraints{.size_alignment = 24}, {.size = 5000}).size() == 3 * 4096); // 24 and a page
+  CHECK(board.registry.allocate({.size = 5000, .constraints = {.size_alignment = 24}}).size() == 3 * 4096); // 24 and a page
   std::error_code ec;
-  CHECK_FALSE(board.registry.allocate(Constraints{.size_alignment = std::uint64_t{1} << 63}, {.size = 4096}, ec));
+  CHECK_FALSE(board.registry.allocate({.size = 4096, .constraints = {.size_alignment = std::uint64_t{1} << 63}}, ec));
   CHECK(ec);
 }
 

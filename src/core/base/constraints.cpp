@@ -6,7 +6,6 @@
 #include <bit>
 #include <bitset>
 #include <charconv>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -16,6 +15,7 @@
 namespace sa { inline namespace v0 {
 namespace {
 
+using detail::common_multiple;
 using detail::exact_bytes;
 using detail::fail;
 
@@ -91,12 +91,6 @@ bool possible(const Constraints& demands, std::error_code& ec) {
     });
   }
   return true;
-}
-
-/// The multiple of both; 0 when 64 bits do not hold it.
-std::uint64_t common_multiple(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t multiple = 0;
-  return __builtin_mul_overflow(a / std::gcd(a, b), b, &multiple) ? 0 : multiple;
 }
 
 /// The lower of two limits, of which 0 is none.
