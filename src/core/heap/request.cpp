@@ -82,7 +82,7 @@ void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_cod
       return fmt::format("this memory is not {}; it is {}", to_string(request.require.without(heap.traits)),
                          to_string(heap.traits));
     });
-  } else if (!demands_nothing(request.constraints)) {
+  } else if (request.constraints != Constraints{}) {
     check_constraints(heap, request.constraints, std::max(rounded, request.size), ec);
   }
   if (!ec && (request.size > heap.max_size || rounded > heap.max_size || rounded < request.size)) {

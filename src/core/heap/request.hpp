@@ -4,22 +4,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <system_error>
 
 #include <sa/types.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
-
-/// Whether they are the default, at less cost than by comparing them: each allocation from a pool asks.
-[[nodiscard]] inline bool demands_nothing(const Constraints& c) noexcept {
-  std::uint64_t runs_and_flags = 0; // max_segments and all flags but the last
-  static_assert(offsetof(Constraints, protected_memory) - offsetof(Constraints, max_segments) == sizeof runs_and_flags);
-  std::memcpy(&runs_and_flags, reinterpret_cast<const char*>(&c) + offsetof(Constraints, max_segments), sizeof runs_and_flags);
-  return c.alignment == 1 && c.size_alignment == 1 && c.pitch_alignment == 1 && c.max_address == 0 && runs_and_flags == 0 &&
-         !c.protected_memory;
-}
 
 /// The size of a buffer for @p request, bytes, of a heap with @p granularity; less than request.size when it overflows.
 [[nodiscard]] std::size_t rounded_size(const AllocRequest& request, std::size_t granularity) noexcept;

@@ -278,8 +278,6 @@ SizeClass& FreeLists::enter(const PoolClass& of, std::size_t buffers) {
   if (find(of) == nullptr) {
     recent_ = &classes_.emplace_back();
     recent_->of = of;
-    recent_->constraints = of.constraints == nullptr ? Constraints{} : *of.constraints;
-    recent_->of.constraints = of.constraints == nullptr ? nullptr : &recent_->constraints;
   }
   const std::size_t members = recent_->members + buffers;
   for (auto* list : {&recent_->free, &recent_->aside}) {

@@ -23,22 +23,17 @@ namespace sa { inline namespace v0 { namespace detail {
 
 /// Requests that the same buffers can serve.
 struct PoolClass {
-  std::size_t size = 0;                     ///< bytes, as upstream rounds it
-  const Constraints* constraints = nullptr; ///< borrowed; null for the default ones: cheap to compare
+  std::size_t size = 0; ///< bytes, as upstream rounds it
+  Constraints constraints{};
   Traits require{};
   AllocFlag flags{};
 
-  friend bool operator==(const PoolClass& a, const PoolClass& b) noexcept {
-    return a.size == b.size && a.require == b.require && a.flags == b.flags &&
-           (a.constraints == b.constraints ||
-            (a.constraints != nullptr && b.constraints != nullptr && *a.constraints == *b.constraints));
-  }
+  friend bool operator==(const PoolClass&, const PoolClass&) noexcept = default;
 };
 
 /// The lists have room for every member: keeping a buffer takes no memory.
 struct SizeClass {
   PoolClass of;
-  Constraints constraints{};  ///< what `of` borrows
   std::size_t members = 0;    ///< buffers of this class, in use or kept
   std::vector<Buffer*> free;  ///< the oldest first; the last is the next: its memory is still in the caches
   std::vector<Buffer*> aside; ///< somebody else had them when they came back; the oldest first, and the next

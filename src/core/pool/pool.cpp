@@ -53,14 +53,10 @@ HeapInfo describe(const std::shared_ptr<Heap>& upstream, const PoolOptions& opti
 }
 
 /// The class of @p request. Its size is what upstream rounds to: smaller requests may be served by the same buffer.
-[[gnu::always_inline]] inline detail::PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
-  detail::PoolClass of{detail::round_up(request.size, granularity), {}, request.require, request.flags};
-  if (!detail::demands_nothing(request.constraints)) [[unlikely]] {
-    of.size = detail::rounded_size(request, granularity);
-    of.constraints = &request.constraints;
-  }
-  of.size = std::max(of.size, request.size); // one that overflows goes upstream as it is, to be refused there
-  return of;
+detail::PoolClass class_of(const AllocRequest& request, std::size_t granularity) {
+  // One that overflows goes upstream as it is, to be refused there.
+  return {std::max(detail::rounded_size(request, granularity), request.size), request.constraints, request.require,
+          request.flags};
 }
 
 } // namespace
