@@ -455,11 +455,11 @@ TEST_CASE("root obeys no file that others own or may write, and says what to do"
     uid_t owner;
     mode_t mode;
   };
-  for (const auto& [owner, mode] : {Owned{nobody, 0644}, Owned{0, 0664}, Owned{0, 0646}, Owned{nobody, 0666}}) {
-    CAPTURE(owner);
-    CAPTURE(mode);
-    REQUIRE(::chown(path.c_str(), owner, 0) == 0);
-    REQUIRE(::chmod(path.c_str(), mode) == 0);
+  for (const Owned& one : {Owned{nobody, 0644}, Owned{0, 0664}, Owned{0, 0646}, Owned{nobody, 0666}}) {
+    CAPTURE(one.owner);
+    CAPTURE(one.mode);
+    REQUIRE(::chown(path.c_str(), one.owner, 0) == 0);
+    REQUIRE(::chmod(path.c_str(), one.mode) == 0);
     const auto loaded = load();
     CHECK(loaded.configuration == sa::Configuration{});
     REQUIRE(loaded.refused.size() == 1);
