@@ -164,7 +164,7 @@ void ask_everywhere(const std::shared_ptr<sa::Heap>& heap, const sa::AllocReques
   registry.add(heap);
   registry.alias("any", {heap->info().name});
   sa::Pool pool(heap);
-  sa::Limit limit(heap, {.max_bytes = std::size_t{1} << 40});
+  sa::Limit limit(heap, {.max_bytes = SIZE_MAX / 2});
   sa::Fallback fallback({heap});
   const std::vector<sa::Device> devices{sa::Device::described("device", {})};
   look("heap", [&] { return heap->allocate(request); });
