@@ -84,7 +84,7 @@ std::string refusal(const HeapInfo& heap, const AllocRequest& request, const std
   if (!heap.usable) {
     return heap.reason;
   }
-  const std::string why = unfit(heap, request);
+  std::string why = unfit(heap, request);
   for (const Need& need : needs) {
     AllocRequest its{.size = request.size, .constraints = need.constraints};
     if (!why.empty() && !unfit(heap, its).empty()) {
