@@ -106,6 +106,10 @@ Stream::Stream(const Camera& camera, unsigned slots) : fd_(camera.fd_) {
   request.memory = V4L2_MEMORY_DMABUF;
   REQUIRE(::ioctl(fd_, VIDIOC_REQBUFS, &request) == 0);
   REQUIRE(request.count == slots);
+  v4l2_streamparm fastest{};
+  fastest.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  fastest.parm.capture.timeperframe = {1, 60}; // what the size allows of it
+  ::ioctl(fd_, VIDIOC_S_PARM, &fastest);
 }
 
 Stream::~Stream() {
