@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "core/registry/aliases.hpp"
 
+#include <algorithm>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "core/base/heap_name.hpp"
+#include "core/base/log.hpp"
+#include "core/heap/backend.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
@@ -45,6 +50,54 @@ bool loops(std::string_view name, const Aliases& aliases) {
   walk(
       name, aliases, [](std::string_view) {}, [&](std::string_view again) { back = back || again == name; });
   return back;
+}
+
+std::vector<Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases) {
+  std::vector<Candidate> found;
+  std::set<std::string_view> names;
+  const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
+    if (names.insert(canonical).second) {
+      found.push_back({std::string(canonical), heap});
+    }
+  };
+  for (const std::string_view leaf : leaves(name, aliases)) {
+    if (is_wildcard(leaf)) {
+      for (const auto& heap : heaps) {
+        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
+          add(heap->info().name, heap);
+        }
+      }
+    } else {
+      const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
+      add(leaf, heap == heaps.end() ? nullptr : *heap);
+    }
+  }
+  return found;
+}
+
+Aliases layered(const Configuration& configuration, const Aliases& own) {
+  Aliases all = own;
+  all.insert(configuration.aliases.begin(), configuration.aliases.end());
+  for (const auto& alias : standard_aliases()) {
+    all.emplace(alias.name, alias.candidates);
+  }
+  // The configuration was right by itself. Where it meets the program's aliases in a loop, the program's hold.
+  for (const auto& [name, candidates] : configuration.aliases) {
+    if (!own.contains(name) && loops(name, all)) {
+      log_warning([&alias = name] {
+        return fmt::format("the alias {} of the configuration would lead back to itself by one that the program defined; it is "
+                           "left out",
+                           alias);
+      });
+      all.erase(name);
+      for (const auto& alias : standard_aliases()) {
+        if (alias.name == name) {
+          all.emplace(name, alias.candidates);
+        }
+      }
+    }
+  }
+  return all;
 }
 
 }}} // namespace sa::v0::detail

@@ -5,9 +5,15 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <sa/configuration.hpp>
+#include <sa/heap.hpp>
+
+#include "core/heap/candidates.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 
@@ -23,5 +29,13 @@ using Aliases = std::map<std::string, std::vector<std::string>, std::less<>>;
 
 /// Whether the alias @p name leads back to itself.
 [[nodiscard]] bool loops(std::string_view name, const Aliases& aliases);
+
+using Heaps = std::vector<std::shared_ptr<Heap>>;
+
+/// The heaps that @p name stands for, in order, once each; null where @p heaps has none of that name.
+[[nodiscard]] std::vector<Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases);
+
+/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
+[[nodiscard]] Aliases layered(const Configuration& configuration, const Aliases& own);
 
 }}} // namespace sa::v0::detail

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
-#include <set>
 
 #include <pthread.h>
 
@@ -30,7 +29,7 @@ namespace {
 
 using detail::Aliases;
 using detail::fail;
-using Heaps = std::vector<std::shared_ptr<Heap>>;
+using detail::Heaps;
 
 struct Entry {
   std::string name; ///< beside the heap: a search touches nothing else
@@ -77,30 +76,6 @@ struct Snapshot {
   }
 };
 
-/// The heaps that @p name stands for, in order, once each.
-std::vector<detail::Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases) {
-  std::vector<detail::Candidate> found;
-  std::set<std::string_view> names;
-  const auto add = [&](std::string_view canonical, const std::shared_ptr<Heap>& heap) {
-    if (names.insert(canonical).second) {
-      found.push_back({std::string(canonical), heap});
-    }
-  };
-  for (const std::string_view leaf : detail::leaves(name, aliases)) {
-    if (detail::is_wildcard(leaf)) {
-      for (const auto& heap : heaps) {
-        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
-          add(heap->info().name, heap);
-        }
-      }
-    } else {
-      const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
-      add(leaf, heap == heaps.end() ? nullptr : *heap);
-    }
-  }
-  return found;
-}
-
 Heaps discover(const Configuration& configuration) {
   Heaps found;
   for (const auto& backend : detail::backends()) {
@@ -118,32 +93,6 @@ Heaps discover(const Configuration& configuration) {
     }
   }
   return found;
-}
-
-/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
-Aliases layered(const Configuration& configuration, const Aliases& own) {
-  Aliases all = own;
-  all.insert(configuration.aliases.begin(), configuration.aliases.end());
-  for (const auto& alias : detail::standard_aliases()) {
-    all.emplace(alias.name, alias.candidates);
-  }
-  // The configuration was right by itself. Where it meets the program's aliases in a loop, the program's hold.
-  for (const auto& [name, candidates] : configuration.aliases) {
-    if (!own.contains(name) && detail::loops(name, all)) {
-      detail::log_warning([&alias = name] {
-        return fmt::format("the alias {} of the configuration would lead back to itself by one that the program defined; it is "
-                           "left out",
-                           alias);
-      });
-      all.erase(name);
-      for (const auto& alias : detail::standard_aliases()) {
-        if (alias.name == name) {
-          all.emplace(name, alias.candidates);
-        }
-      }
-    }
-  }
-  return all;
 }
 
 /// Says once what is wrong, not at each refresh().
@@ -177,7 +126,7 @@ struct Registry::State {
   Heaps added;
   std::shared_ptr<const Configuration> configuration = std::make_shared<Configuration>();
   Aliases own; ///< that the program defined
-  Aliases aliases = layered(*configuration, own);
+  Aliases aliases = detail::layered(*configuration, own);
   std::shared_ptr<const Snapshot> current = std::make_shared<Snapshot>();
 
   /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
@@ -228,7 +177,7 @@ struct Registry::State {
       snapshot->entries.push_back({heap->info().name, heap});
     }
     for (const auto& [name, stands_for] : aliases) {
-      std::vector<detail::Candidate> candidates = resolve(name, heaps, aliases);
+      std::vector<detail::Candidate> candidates = detail::resolve(name, heaps, aliases);
       std::shared_ptr<Heap> alias;
       if (const Quota* quota = quota_of(name); quota != nullptr) {
         limits.push_back(
@@ -327,7 +276,7 @@ void Registry::refresh(std::error_code& ec) noexcept {
       configuration = state_->configuration;
     }
     if (changed || configuration != state_->configuration) {
-      Aliases aliases = layered(*configuration, state_->own);
+      Aliases aliases = detail::layered(*configuration, state_->own);
       const auto exchange = [&] {
         state_->discovered.swap(discovered);
         state_->configuration.swap(configuration);
@@ -423,7 +372,7 @@ void Registry::remove(std::string_view name, std::error_code& ec) noexcept {
       }
       return;
     }
-    Aliases aliases = layered(*state_->configuration, own);
+    Aliases aliases = detail::layered(*state_->configuration, own);
     if (detail::loops(name, aliases)) {
       fail(ec, ELOOP, [] { return std::string("the library's own alias of that name would lead back to itself"); });
       return;
