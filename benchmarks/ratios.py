@@ -42,9 +42,9 @@ def main():
         del arguments[at : at + 2]
     times = read(arguments)
     rows = []
-    print(f"{'case':<58} {'who':<14} {'median ns':>10} {'spread ns':>22}  {'sa is':>6} {'spread':>15}")
+    print(f"{'case':<58} {'who':<28} {'median ns':>10} {'spread ns':>22}  {'sa is':>6} {'spread':>15}")
     for (case, who), values in times.items():
-        row = f"{case:<58} {who:<14} {statistics.median(values):>10.4g} {spread(values):>22}"
+        row = f"{case:<58} {who:<28} {statistics.median(values):>10.4g} {spread(values):>22}"
         mine = times.get((case, "sa"))
         if mine and who != "sa":
             ratio = statistics.median(mine) / statistics.median(values)
