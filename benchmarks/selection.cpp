@@ -61,7 +61,7 @@ void select_sa(benchmark::State& state, const std::array<const char*, 4>& demand
 }
 
 const std::array<const char*, 4> easy{"dma-buf", "", "cached", "size-align=4K"};
-const std::array<const char*, 4> hard{"dma-buf", "contiguous,dma-buf", "cached,max-address=1E", "align=4K,pitch-align=64"};
+const std::array<const char*, 4> hard{"dma-buf", "contiguous,dma-buf", "cached,max-address=1E", "align=4K,size-align=64"};
 
 BENCHMARK_CAPTURE(select_sa, twelve, easy)->Name("select among 16 heaps for 4 devices, 4 refused");
 BENCHMARK_CAPTURE(select_sa, eight, hard)->Name("select among 16 heaps for 4 devices, 8 refused");

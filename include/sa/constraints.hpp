@@ -9,7 +9,6 @@
 ///     segments=N          at most N physical runs, N from 1 to 2^32-1
 ///     align=BYTES         the device address is a multiple, a power of two
 ///     size-align=BYTES    the buffer's size is a multiple, any number above 0
-///     pitch-align=BYTES   a row of pixels begins at a multiple, any number above 0
 ///     max-address=BYTES   every address lies below: 4G for a device that drives 32 address lines
 ///     cached, uncached    how the CPU reads it
 ///     coherent            CPU and device see each other's writes without SYNC
@@ -36,7 +35,6 @@ namespace sa { inline namespace v0 {
 struct Constraints {
   std::uint64_t alignment = 1;       ///< bytes, a power of two; of the device address
   std::uint64_t size_alignment = 1;  ///< bytes, above 0; the buffer's size is a multiple of it
-  std::uint64_t pitch_alignment = 1; ///< bytes, above 0; for whoever lays out an image: no heap is refused for it
   std::uint64_t max_address = 0;     ///< bytes; every physical address lies below it; 0: anywhere
   std::uint32_t max_segments = 0;    ///< physical runs at most; 1: contiguous; 0: any number
   bool cached = false;               ///< CPU reads are cached

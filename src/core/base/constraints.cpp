@@ -28,12 +28,11 @@ struct Word {
 };
 
 // In the order in which they are written.
-constexpr std::array<Word, 11> words{{
+constexpr std::array<Word, 10> words{{
     {"contiguous", ""},
     {"segments", "N"},
     {"align", "BYTES", &Constraints::alignment},
     {"size-align", "BYTES", &Constraints::size_alignment},
-    {"pitch-align", "BYTES", &Constraints::pitch_alignment},
     {"max-address", "BYTES", &Constraints::max_address},
     {"cached", "", nullptr, &Constraints::cached},
     {"uncached", "", nullptr, &Constraints::uncached},
@@ -69,9 +68,6 @@ bool possible(const Constraints& demands, std::error_code& ec) {
   }
   if (demands.size_alignment == 0) {
     return refuse([] { return std::string("size-align=0 is not above 0"); });
-  }
-  if (demands.pitch_alignment == 0) {
-    return refuse([] { return std::string("pitch-align=0 is not above 0"); });
   }
   if (demands.cached && demands.uncached) {
     return refuse([] { return std::string("cached and uncached exclude each other"); });
@@ -111,7 +107,7 @@ Constraints both(const Constraints& a, const Constraints& b, std::error_code& ec
   for (const Word& word : words) {
     if (word.flag != nullptr) {
       merged.*word.flag = a.*word.flag || b.*word.flag;
-    } else if (word.bytes == &Constraints::size_alignment || word.bytes == &Constraints::pitch_alignment) {
+    } else if (word.bytes == &Constraints::size_alignment) {
       merged.*word.bytes = common_multiple(a.*word.bytes, b.*word.bytes);
       if (merged.*word.bytes == 0) {
         fail(ec, EINVAL, [&] {

@@ -56,15 +56,13 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
       {"align=8E", {.alignment = std::uint64_t{1} << 63}},
       {"size-align=1536", {.size_alignment = 1536}},
       {"size-align=18446744073709551615", {.size_alignment = UINT64_MAX}},
-      {"pitch-align=96K", {.pitch_alignment = 96 << 10}},
       {"max-address=4G", {.max_address = 4 * gigabyte}},
       {"cached,coherent,dma-buf", {.cached = true, .coherent = true, .dma_buf = true}},
       {"uncached", {.uncached = true}},
       {"protected", {.protected_memory = true}},
-      {"contiguous,align=1M,size-align=3,pitch-align=64,max-address=4G,uncached,coherent,dma-buf",
+      {"contiguous,align=1M,size-align=3,max-address=4G,uncached,coherent,dma-buf",
        {.alignment = 1 << 20,
         .size_alignment = 3,
-        .pitch_alignment = 64,
         .max_address = 4 * gigabyte,
         .max_segments = 1,
         .uncached = true,
@@ -83,8 +81,8 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
       {"align=0x1000", "align=4K"},
       {"align=1", ""},
       {"size-align=1", ""},
-      {"pitch-align=1K", "pitch-align=1K"},
-      {"pitch-align=0x1E", "pitch-align=30"},
+      {"size-align=1K", "size-align=1K"},
+      {"size-align=0x1E", "size-align=30"},
       {"max-address=4096M", "max-address=4G"},
       {" dma-buf ,\tcached\n", "cached,dma-buf"},
       {"max-address=4G, align=64K ,contiguous", "contiguous,align=64K,max-address=4G"},
@@ -96,9 +94,8 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
 }
 
 TEST_CASE("a text that is no list of constraints is refused with a sentence") {
-  const std::string known =
-      "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, pitch-align=BYTES, max-address=BYTES, "
-      "cached, uncached, coherent, dma-buf, protected";
+  const std::string known = "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, "
+                            "cached, uncached, coherent, dma-buf, protected";
   const std::string empty = "there is an empty word; one comma separates two words";
   const std::string form = ": BYTES is decimal or 0x hexadecimal, with K, M, G, T, P or E for a power of 1024";
   const std::string number = ": N is a decimal number from 1 to 4294967295";
@@ -142,7 +139,6 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
       {"max-address=0", "\"max-address=0\" is not above 0"},
       {"align=0x0K", "\"align=0x0K\" is not above 0"},
       {"size-align=0", "\"size-align=0\" is not above 0"},
-      {"pitch-align=0", "\"pitch-align=0\" is not above 0"},
       {"segments=0", "\"segments=0\"" + number},
       {"segments=4294967296", "\"segments=4294967296\"" + number},
       {"segments=0x2", "\"segments=0x2\"" + number},
@@ -173,17 +169,15 @@ TEST_CASE("what a refusal quotes is short and printable") {
 }
 
 TEST_CASE("merging demands what either demands") {
-  const Constraints camera{
-      .alignment = 4096, .size_alignment = 6, .pitch_alignment = 64, .max_address = 4 * gigabyte, .max_segments = 1};
+  const Constraints camera{.alignment = 4096, .size_alignment = 6, .max_address = 4 * gigabyte, .max_segments = 1};
   const Constraints display{.alignment = 65536,
                             .size_alignment = 4,
-                            .pitch_alignment = 96,
                             .max_address = 8 * gigabyte,
                             .max_segments = 16,
                             .uncached = true,
                             .dma_buf = true};
   const Constraints merged = sa::merge(camera, display);
-  CHECK(to_string(merged) == "contiguous,align=64K,size-align=12,pitch-align=192,max-address=4G,uncached,dma-buf");
+  CHECK(to_string(merged) == "contiguous,align=64K,size-align=12,max-address=4G,uncached,dma-buf");
   CHECK(sa::merge(merged, camera) == merged);
   CHECK(sa::merge({.max_segments = 3}, {}).max_segments == 3);
   CHECK(sa::merge({}, {.max_address = gigabyte}).max_address == gigabyte);
@@ -220,13 +214,9 @@ TEST_CASE("what no memory can be is refused, and so is a value out of its range"
        {.size_alignment = 2},
        "merge \"size-align=18446744073709551615\" with \"size-align=2\": size-align=18446744073709551615 and size-align=2 have "
        "no common multiple in 64 bits"},
-      {{.pitch_alignment = 3},
-       {.pitch_alignment = std::uint64_t{1} << 63},
-       "merge \"pitch-align=3\" with \"pitch-align=8E\": pitch-align=3 and pitch-align=8E have no common multiple in 64 bits"},
       {{.alignment = 0}, {}, "merge \"align=0\" with \"\": align=0 is no power of two"},
       {{}, {.alignment = 12288}, "merge \"\" with \"align=12K\": align=12K is no power of two"},
       {{.size_alignment = 0}, {}, "merge \"size-align=0\" with \"\": size-align=0 is not above 0"},
-      {{}, {.pitch_alignment = 0}, "merge \"\" with \"pitch-align=0\": pitch-align=0 is not above 0"},
       {{.cached = true, .uncached = true}, {}, "merge \"cached,uncached\" with \"\": cached and uncached exclude each other"},
       {{},
        {.alignment = 2, .max_address = 2},
@@ -288,9 +278,6 @@ Constraints random_constraints(Random& random) {
     c.size_alignment = random_multiple(random);
   }
   if (random.one_in(3)) {
-    c.pitch_alignment = random_multiple(random);
-  }
-  if (random.one_in(3)) {
     c.max_address = (std::uint64_t{1} << random.below(64)) + random.below(3) - 1; // max-address=0 among them
   }
   if (random.one_in(3)) {
@@ -302,8 +289,8 @@ Constraints random_constraints(Random& random) {
   c.dma_buf = random.one_in(3);
   c.protected_memory = random.one_in(10);
   if (random.one_in(64)) { // out of its range
-    const std::array members{&Constraints::alignment, &Constraints::size_alignment, &Constraints::pitch_alignment};
-    c.*members[random.below(3)] = random.one_in(2) ? 0 : random.next();
+    const std::array members{&Constraints::alignment, &Constraints::size_alignment};
+    c.*members[random.below(2)] = random.one_in(2) ? 0 : random.next();
   }
   return c;
 }
@@ -311,7 +298,7 @@ Constraints random_constraints(Random& random) {
 /// The rules once more, written so differently that the same mistake is unlikely.
 bool possible(const Constraints& c) {
   const unsigned ways = (c.cached ? 1U : 0U) + (c.uncached ? 1U : 0U) + (c.protected_memory ? 1U : 0U);
-  const bool in_range = std::popcount(c.alignment) == 1 && c.size_alignment > 0 && c.pitch_alignment > 0;
+  const bool in_range = std::popcount(c.alignment) == 1 && c.size_alignment > 0;
   return in_range && ways <= 1 && (c.max_address == 0 || c.max_address - 1 >= c.alignment);
 }
 
@@ -329,7 +316,6 @@ bool common(std::uint64_t a, std::uint64_t b) {
 bool satisfies(const Constraints& offered, const Constraints& asked) {
   const auto implies = [](bool if_this, bool then_that) { return !if_this || then_that; };
   return offered.alignment % asked.alignment == 0 && offered.size_alignment % asked.size_alignment == 0 &&
-         offered.pitch_alignment % asked.pitch_alignment == 0 &&
          (asked.max_address == 0 || (offered.max_address != 0 && offered.max_address <= asked.max_address)) &&
          (asked.max_segments == 0 || (offered.max_segments != 0 && offered.max_segments <= asked.max_segments)) &&
          implies(asked.cached, offered.cached) && implies(asked.uncached, offered.uncached) &&
@@ -392,7 +378,7 @@ const char* broken_law(const Constraints& a, const Constraints& b, const Constra
     lowest.cached = a.cached || b.cached;
     lowest.uncached = a.uncached || b.uncached;
     lowest.protected_memory = a.protected_memory || b.protected_memory;
-    if (possible(lowest) && common(a.size_alignment, b.size_alignment) && common(a.pitch_alignment, b.pitch_alignment)) {
+    if (possible(lowest) && common(a.size_alignment, b.size_alignment)) {
       return "a conflict has a cause";
     }
   }
