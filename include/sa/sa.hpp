@@ -10,8 +10,11 @@
 #include <sa/device.hpp>        // IWYU pragma: export
 #include <sa/dma_buf.hpp>       // IWYU pragma: export
 #include <sa/error.hpp>         // IWYU pragma: export
+#include <sa/format.hpp>        // IWYU pragma: export
 #include <sa/heap.hpp>          // IWYU pragma: export
+#include <sa/image.hpp>         // IWYU pragma: export
 #include <sa/ipc.hpp>           // IWYU pragma: export
+#include <sa/layout.hpp>        // IWYU pragma: export
 #include <sa/memory.hpp>        // IWYU pragma: export
 #include <sa/pool.hpp>          // IWYU pragma: export
 #include <sa/registry.hpp>      // IWYU pragma: export

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+/// @file layout_rule.hpp
+/// Behind merge() and lay_out(): whether a rule can be obeyed at all.
+#pragma once
+
+#include <string>
+#include <system_error>
+
+#include <sa/layout.hpp>
+
+namespace sa { inline namespace v0 { namespace detail {
+
+/// Whether each number of @p rule is in its range and one layout at least obeys it; if not, @p ec says why.
+[[nodiscard]] bool possible(const LayoutRule& rule, std::error_code& ec);
+
+/// Who demands @p rule, " (/dev/video0: VIDIOC_TRY_FMT)"; empty when nobody is named.
+[[nodiscard]] std::string by(const LayoutRule& rule);
+
+}}} // namespace sa::v0::detail
