@@ -33,15 +33,15 @@ namespace sa { inline namespace v0 {
 
 /// A set of demands on memory; the default demands nothing. A value: copy it, compare it, change its members.
 struct Constraints {
-  std::uint64_t alignment = 1;       ///< bytes, a power of two; of the device address
-  std::uint64_t size_alignment = 1;  ///< bytes, above 0; the buffer's size is a multiple of it
-  std::uint64_t max_address = 0;     ///< bytes; every physical address lies below it; 0: anywhere
-  std::uint32_t max_segments = 0;    ///< physical runs at most; 1: contiguous; 0: any number
-  bool cached = false;               ///< CPU reads are cached
-  bool uncached = false;             ///< CPU reads are not cached
-  bool coherent = false;             ///< needs no SYNC
-  bool dma_buf = false;              ///< a device imports it by its descriptor
-  bool protected_memory = false;     ///< the CPU cannot map it
+  std::uint64_t alignment = 1;      ///< bytes, a power of two; of the device address
+  std::uint64_t size_alignment = 1; ///< bytes, above 0; the buffer's size is a multiple of it
+  std::uint64_t max_address = 0;    ///< bytes; every physical address lies below it; 0: anywhere
+  std::uint32_t max_segments = 0;   ///< physical runs at most; 1: contiguous; 0: any number
+  bool cached = false;              ///< CPU reads are cached
+  bool uncached = false;            ///< CPU reads are not cached
+  bool coherent = false;            ///< needs no SYNC
+  bool dma_buf = false;             ///< a device imports it by its descriptor
+  bool protected_memory = false;    ///< the CPU cannot map it
 
   friend bool operator==(const Constraints&, const Constraints&) noexcept = default;
 };

@@ -30,7 +30,7 @@
 
 namespace sa { inline namespace v0 {
 
-/// What is asked of Registry::select() and Registry::allocate() for a picture.
+/// What is asked of Registry::select_image() and Registry::allocate() for a picture.
 struct ImageRequest {
   std::uint32_t width = 0;       ///< pixels that are to be seen, 1 to max_image_side
   std::uint32_t height = 0;      ///< pixels that are to be seen, likewise

@@ -2,16 +2,18 @@
 /// @file ipc.hpp
 /// Buffers to and from other processes, over Unix sockets of type SEQPACKET or STREAM.
 ///
-/// One message is a fixed little-endian header (magic, version, size, offset, heap, name) with exactly one descriptor
-/// (SCM_RIGHTS, unix(7)). The receiver derives size and traits from the descriptor; what the header says of them is
-/// checked, never believed. Both functions may be called from any thread; calls on one socket need an order of the
-/// caller's.
+/// A buffer's message is a fixed little-endian header (magic, version, size, offset, heap, name) with exactly one descriptor
+/// (SCM_RIGHTS, unix(7)). An image's has the layout and a number of the sender's as well, and a descriptor for each buffer.
+/// The receiver derives size and traits from the descriptors; what the header says of them is checked, never believed. The
+/// functions may be called from any thread; calls on one socket need an order of the caller's.
 #pragma once
 
+#include <cstdint>
 #include <system_error>
 
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
+#include <sa/image.hpp>
 
 namespace sa { inline namespace v0 {
 
@@ -39,5 +41,26 @@ SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept
 /// overloads take Registry::system(), which they touch only for such handles.
 [[nodiscard]] SA_API DmaBuf receive(int socket, const Registry& registry);
 [[nodiscard]] SA_API DmaBuf receive(int socket, const Registry& registry, std::error_code& ec) noexcept;
+
+/// An image that came, and the number that its sender gave it.
+struct ReceivedImage {
+  Image image;
+  std::uint64_t number = 0; ///< a camera's frame, or the slot of a ring: what the two sides agree on
+};
+
+/// Sends an image in one message; the sender keeps its own hold on it. As send() of a buffer otherwise.
+/// @param number for the receiver, ReceivedImage::number
+SA_API void send(int socket, const Image& image, std::uint64_t number = 0);
+SA_API void send(int socket, const Image& image, std::uint64_t number, std::error_code& ec) noexcept;
+
+/// Receives an image: as receive() does for each buffer, and Image::import() for the layout. A receiver that keeps what it made
+/// of a buffer finds it again by DmaBuf::id(), which is the same each time the buffer comes.
+/// @throws Error as receive(). EBADMSG: also a buffer that was sent without a layout, and a layout that cannot be or in which
+///         a plane does not lie in its buffer.
+[[nodiscard]] SA_API ReceivedImage receive_image(int socket);
+[[nodiscard]] SA_API ReceivedImage receive_image(int socket, std::error_code& ec) noexcept;
+/// @param registry as in receive()
+[[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry);
+[[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry, std::error_code& ec) noexcept;
 
 }} // namespace sa::v0

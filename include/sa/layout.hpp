@@ -3,7 +3,8 @@
 /// How a picture lies in one or several buffers, and what devices demand of that.
 ///
 /// A LayoutRule is what one device demands for one format. merge() makes of several rules the one that satisfies them all, and
-/// lay_out() makes of a rule and a size the ImageLayout: strides, offsets and sizes. Registry::select() does it all for devices.
+/// lay_out() makes of a rule and a size the ImageLayout: strides, offsets and sizes. Registry::select_image() does it all for
+/// devices.
 ///
 /// A layout is one line of text: the format, the visible size, then words in any order.
 ///

@@ -24,6 +24,7 @@
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
 #include <sa/heap.hpp>
+#include <sa/image.hpp>
 #include <sa/selection.hpp>
 #include <sa/types.hpp>
 
@@ -123,6 +124,29 @@ public:
                                 std::optional<Certainty> minimum = std::nullopt);
   [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request, std::error_code& ec,
                                 std::optional<Certainty> minimum = std::nullopt) noexcept;
+
+  /// The formats, layouts and heaps in which a picture serves @p devices, best first, and for each other format and heap the
+  /// reason. Devices are asked what they demand (Device::rules()), once for each format and size as long as a copy of the
+  /// Device lives; else no system call is made unless SelectOptions::probe is set, which proves the best layout of each format
+  /// by real imports (Device::try_import()).
+  ///
+  /// First comes what is proven, then what suits, then what depends on what is not known. Within these, the formats in the
+  /// order of the request, and the heaps as above.
+  /// @throws Error EINVAL: a size out of range, or demands on memory that contradict each other. std::bad_alloc
+  [[nodiscard]] ImageSelection select_image(const std::vector<Device>& devices, const ImageRequest& request,
+                                            const SelectOptions& options = {}) const;
+  [[nodiscard]] ImageSelection select_image(const std::vector<Device>& devices, const ImageRequest& request,
+                                            const SelectOptions& options, std::error_code& ec) const noexcept;
+
+  /// An image of the best choice that select_image() finds and that has the memory: the next is tried on what an alias moves on
+  /// at. All of its buffers are from one heap, and there is none of them unless there are all.
+  /// @param minimum what is less certain is not tried; nothing: as in allocate() above
+  /// @throws Error as select_image(). EOPNOTSUPP: nothing suits. Else what came nearest to success; lists every attempt and every
+  ///         refusal, with the width that fits where the width is what does not.
+  [[nodiscard]] Image allocate(const std::vector<Device>& devices, const ImageRequest& request,
+                               std::optional<Certainty> minimum = std::nullopt);
+  [[nodiscard]] Image allocate(const std::vector<Device>& devices, const ImageRequest& request, std::error_code& ec,
+                               std::optional<Certainty> minimum = std::nullopt) noexcept;
 
 private:
   struct SA_PRIVATE State;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 /// @file selection.hpp
-/// Which heaps serve some devices, best first, and why the others do not: what Registry::select() answers.
+/// Which heaps serve some devices, and in which layout a picture does, best first, and why the others do not: what
+/// Registry::select() and Registry::select_image() answer.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <sa/constraints.hpp>
+#include <sa/format.hpp>
 #include <sa/heap.hpp>
+#include <sa/layout.hpp>
 
 namespace sa { inline namespace v0 {
 
@@ -35,6 +39,30 @@ struct Selection {
   Constraints constraints;       ///< what all the devices and the caller demand together
   std::vector<Choice> choices;   ///< best first
   std::vector<Refusal> refusals; ///< every heap that is no choice
+};
+
+/// A layout that all devices take, in memory that they take.
+struct ImageChoice {
+  ImageLayout layout;
+  std::shared_ptr<Heap> heap; ///< of each of its buffers
+  /// Proven: every device imported memory of this heap and a picture of this layout
+  Certainty certainty = Certainty::Suits;
+  std::vector<std::string> sources; ///< who made the layout what it is: "/dev/video0: VIDIOC_TRY_FMT"
+  std::string note;                 ///< what is to be known of it; may be empty
+};
+
+/// A format that is no choice, or a heap that is none for any format.
+struct ImageRefusal {
+  Format format;                     ///< none: of every format
+  std::string heap;                  ///< canonical name; empty: of every heap
+  std::string reason;                ///< a sentence, with the fix where there is one
+  std::uint32_t width_that_fits = 0; ///< pixels: the next larger width that all devices take; 0: none is known
+};
+
+struct ImageSelection {
+  Constraints constraints;            ///< what all the devices and the caller demand of memory together
+  std::vector<ImageChoice> choices;   ///< best first
+  std::vector<ImageRefusal> refusals; ///< formats in the order in which they were asked for, then heaps
 };
 
 struct SelectOptions {

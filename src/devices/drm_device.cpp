@@ -17,6 +17,7 @@
 #include "core/device/consumer.hpp"
 #include "core/device/scattered.hpp"
 #include "devices/consumer_kinds.hpp"
+#include "devices/known_drivers.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
@@ -54,8 +55,8 @@ UniqueFd open_node(const std::string& path, std::error_code& ec) {
 
 class DrmDevice final : public Consumer {
 public:
-  DrmDevice(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, Extent extent)
-      : Consumer(std::move(info), std::move(verdicts)), extent_(extent) {}
+  DrmDevice(DeviceInfo info, std::shared_ptr<Verdicts> verdicts, Extent extent, std::uint32_t dumb_pitch)
+      : Consumer(std::move(info), std::move(verdicts)), extent_(extent), dumb_pitch_(dumb_pitch) {}
 
   [[nodiscard]] ImportAnswer import(const DmaBuf& buffer) const override {
     std::error_code ec;
@@ -91,6 +92,51 @@ public:
     return result;
   }
 
+  [[nodiscard]] ImportAnswer import(const Image& image) const override {
+    std::error_code ec;
+    const Explanation refused;
+    const UniqueFd card = open_node(info().name, ec);
+    if (ec) {
+      return {{ec.value() == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, refused.text()}};
+    }
+    const ImageLayout& layout = image.layout();
+    std::array<std::uint32_t, max_planes> of_buffer{}; // GEM handles; the same buffer twice has one, counted once
+    std::array<std::uint32_t, max_planes> handles{};
+    std::array<std::uint32_t, max_planes> pitches{};
+    std::array<std::uint32_t, max_planes> offsets{};
+    std::array<std::uint64_t, max_planes> modifiers{};
+    ImportAnswer result{{ImportVerdict::Accepted, {}}};
+    for (unsigned i = 0; i < layout.buffer_count() && result.verdict == ImportVerdict::Accepted; ++i) {
+      if (::drmPrimeFDToHandle(card.get(), image.buffer(i).fd(), &of_buffer[i]) != 0) {
+        result = import_refused("DRM_IOCTL_PRIME_FD_TO_HANDLE", errno);
+      }
+    }
+    if (result.verdict == ImportVerdict::Accepted && extent_.width != 0) {
+      for (unsigned plane = 0; plane < layout.plane_count(); ++plane) {
+        handles[plane] = of_buffer[layout.planes[plane].buffer];
+        pitches[plane] = layout.planes[plane].stride;
+        offsets[plane] = static_cast<std::uint32_t>(layout.planes[plane].offset);
+        modifiers[plane] = layout.modifier;
+      }
+      std::uint32_t id = 0;
+      const bool linear = layout.modifier == DRM_FORMAT_MOD_LINEAR;
+      const int error = -::drmModeAddFB2WithModifiers(
+          card.get(), layout.width, layout.height, layout.format.info().drm.code, handles.data(), pitches.data(), offsets.data(),
+          linear ? nullptr : modifiers.data(), &id, linear ? 0 : DRM_MODE_FB_MODIFIERS);
+      if (error == 0) {
+        ::drmModeRmFB(card.get(), id);
+      } else {
+        result = import_refused("DRM_IOCTL_MODE_ADDFB2", error);
+      }
+    }
+    for (auto handle = of_buffer.begin(); handle != of_buffer.end(); ++handle) {
+      if (*handle != 0 && std::find(of_buffer.begin(), handle, *handle) == handle) {
+        ::drmCloseBufferHandle(card.get(), *handle);
+      }
+    }
+    return result;
+  }
+
   /// A driver that imports nothing at all says EINVAL too, and all drivers claim PRIME since Linux 6.6: a single page, which is
   /// one run, tells them apart.
   [[nodiscard]] bool wants_one_run(const ImportAnswer&) const override {
@@ -104,19 +150,64 @@ public:
     return !info().imports ? 0 : extent_.width == 0 ? without_display : std::size_t{extent_.width} * pixel * extent_.height;
   }
 
+protected:
+  [[nodiscard]] std::vector<LayoutRule> ask(Format format, std::uint32_t width, std::uint32_t height,
+                                            std::error_code& ec) const override {
+    const auto found = std::find_if(info().formats.begin(), info().formats.end(),
+                                    [&](const DeviceFormat& one) { return one.drm == format.info().drm && one.drm; });
+    const bool shows = extent_.width != 0;
+    if (!format.info().drm || (shows && found == info().formats.end())) {
+      fail(ec, EOPNOTSUPP, [&] { return fmt::format("{} shows no {} (the formats of its planes)", info().name, format.name()); });
+      return {};
+    }
+    if (shows && (width > info().max_width || height > info().max_height)) {
+      fail(ec, EOPNOTSUPP, [&] {
+        return fmt::format("{} shows {}x{} at most (drmModeGetResources)", info().name, info().max_width, info().max_height);
+      });
+      return {};
+    }
+    LayoutRule rule = rule_of_driver(info().driver, info().name, shows ? dumb_pitch_ : 0);
+    rule.format = format;
+    rule.modifiers = {DRM_FORMAT_MOD_LINEAR}; // what a driver that tells of no modifiers takes of others' buffers
+    if (shows && !found->modifiers.empty()) {
+      rule.modifiers = found->modifiers;
+      rule.sources.push_back(info().name + ": IN_FORMATS");
+      std::sort(rule.modifiers.begin(), rule.modifiers.end());
+      std::sort(rule.sources.begin(), rule.sources.end());
+    }
+    return {std::move(rule)};
+  }
+
 private:
   Extent extent_;
+  std::uint32_t dumb_pitch_; ///< bytes, of a dumb buffer of one pixel; 0: none was made
 };
 
+/// The pitch that the driver gives a dumb buffer of one pixel of 32 bits: it hints at the alignment that the driver likes.
+/// It takes a page for a moment. 0: there are no dumb buffers.
+std::uint32_t pitch_of_dumb(int card) noexcept {
+  drm_mode_create_dumb create{};
+  create.width = 1;
+  create.height = 1;
+  create.bpp = 32;
+  if (::drmIoctl(card, DRM_IOCTL_MODE_CREATE_DUMB, &create) != 0) {
+    return 0;
+  }
+  drm_mode_destroy_dumb destroy{};
+  destroy.handle = create.handle;
+  ::drmIoctl(card, DRM_IOCTL_MODE_DESTROY_DUMB, &destroy);
+  return create.pitch;
+}
+
 /// The formats of @p plane that @p formats lacks, with their modifiers.
-void add_formats(int card, std::uint32_t plane, std::vector<PixelFormat>& formats) {
-  const auto entry = [&](std::uint32_t fourcc) -> PixelFormat& {
+void add_formats(int card, std::uint32_t plane, std::vector<DeviceFormat>& formats) {
+  const auto entry = [&](std::uint32_t code) -> DeviceFormat& {
     for (auto& one : formats) {
-      if (one.fourcc == fourcc) {
+      if (one.drm.code == code) {
         return one;
       }
     }
-    return formats.emplace_back(PixelFormat{.fourcc = fourcc});
+    return formats.emplace_back(DeviceFormat{.format = Format::find(DrmFourcc{code}), .drm = {code}, .v4l2 = {}});
   };
   if (const Owned<drmModePlane, ::drmModeFreePlane> found{::drmModeGetPlane(card, plane)}; found != nullptr) {
     for (std::uint32_t i = 0; i < found->count_formats; ++i) {
@@ -158,6 +249,7 @@ std::shared_ptr<const Consumer> open_drm_device(DeviceInfo info, std::shared_ptr
   if (!info.imports) {
     info.reason = fmt::format("its driver {} imports no dma-bufs (DRM_CAP_PRIME)", info.driver);
   }
+  info.role = DeviceRole::Render;
   Extent extent;
   if (const Owned<drmModeRes, ::drmModeFreeResources> resources{::drmModeGetResources(card.get())}; resources != nullptr) {
     if (resources->count_crtcs > 0) { // 640x480 where that is allowed
@@ -168,14 +260,17 @@ std::shared_ptr<const Consumer> open_drm_device(DeviceInfo info, std::shared_ptr
     info.max_width = resources->max_width;
     info.max_height = resources->max_height;
   }
+  std::uint32_t dumb_pitch = 0; // bytes
   if (extent.width != 0) {
+    info.role = DeviceRole::Display;
+    dumb_pitch = pitch_of_dumb(card.get());
     ::drmSetClientCap(card.get(), DRM_CLIENT_CAP_UNIVERSAL_PLANES, 1); // of this descriptor alone
     const Owned<drmModePlaneRes, ::drmModeFreePlaneResources> planes{::drmModeGetPlaneResources(card.get())};
     for (std::uint32_t i = 0; planes != nullptr && i < planes->count_planes; ++i) {
       add_formats(card.get(), planes->planes[i], info.formats);
     }
   }
-  return std::make_shared<DrmDevice>(std::move(info), std::move(verdicts), extent);
+  return std::make_shared<DrmDevice>(std::move(info), std::move(verdicts), extent, dumb_pitch);
 }
 
 }}} // namespace sa::v0::detail

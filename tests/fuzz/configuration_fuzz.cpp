@@ -59,7 +59,9 @@ void look_at(const Configuration& value) {
     }
   }
   for (const auto& device : value.devices) {
-    require(sa::parse_constraints(to_string(device.constraints)) == device.constraints, "constraints are right");
+    require(!device.constraints || sa::parse_constraints(to_string(*device.constraints)) == *device.constraints,
+            "constraints are right");
+    require(sa::parse_layout_rule(to_string(device.layout)) == device.layout, "a layout rule is right");
   }
   require(value.pool.max_age.count() >= 0 && value.pool.name.empty(), "a pool can be made of it");
 }

@@ -21,7 +21,7 @@ sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_cod
   if (refuse_from != 0 && asked >= refuse_from) {
     return refuse(ec, EIO, "the test's system call");
   }
-  if (error != 0 && errors_left != 0) {
+  if (error != 0 && asked >= error_from && errors_left != 0) {
     if (errors_left > 0) { // unwritten otherwise: several threads may be refused at once
       --errors_left;
     }

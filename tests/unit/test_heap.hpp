@@ -25,6 +25,7 @@ public:
 
   int error = 0;         ///< errno to refuse with; 0: allocate
   int errors_left = -1;  ///< how often; -1: always
+  int error_from = 1;    ///< the call from which on that is so
   int refuse_from = 0;   ///< the call from which on the answer is EIO; 0: none
   std::size_t extra = 0; ///< bytes by which buffers are larger than rounded_size()
   bool throws = false;   ///< breaks the promise of do_allocate()

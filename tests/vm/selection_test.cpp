@@ -154,7 +154,7 @@ TEST_CASE("before anybody asked, whether a camera takes scattered memory is not 
   CHECK(camera.info().image_size >= std::size_t{camera.info().pitch} * camera.info().height);
   CHECK(camera.info().formats.size() > 10);
   CHECK(std::ranges::any_of(camera.info().formats, [&](const auto& format) {
-    return format.fourcc == V4L2_PIX_FMT_RGB24 && format.pitch >= 3 * camera.info().width;
+    return format.v4l2.code == V4L2_PIX_FMT_RGB24 && format.format.name() == "BGR888";
   }));
   const sa::Selection selection = machine.registry.select({}, {camera});
   const sa::Choice* const system = choice(selection, "dma-heap:system");

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /// @file consumer.hpp
-/// What core knows of a device: what the kernel tells of it, how it imports, and what probes found.
+/// What core knows of a device: what the kernel tells of it, how it imports, what it demands of pictures, and what probes found.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <sa/device.hpp>
 
@@ -35,15 +37,53 @@ public:
   /// Behind Device::try_import(). Any thread may call it.
   [[nodiscard]] virtual ImportAnswer import(const DmaBuf& buffer) const = 0;
 
+  /// The same for a picture in its very layout.
+  [[nodiscard]] virtual ImportAnswer import(const Image& image) const = 0;
+
+  /// Behind Device::rules(), remembered: a device is asked once for each format and size. Any thread may call it.
+  [[nodiscard]] std::vector<LayoutRule> rules(Format format, std::uint32_t width, std::uint32_t height,
+                                              std::error_code& ec) const;
+
+  /// What the device makes of @p layout, which obeys its rules: the same, with the sizes of the buffers that it then needs;
+  /// remembered. @p ec when it does not take it.
+  [[nodiscard]] ImageLayout confirm(const ImageLayout& layout, std::error_code& ec) const;
+
   /// Whether the device refused a scattered buffer for being scattered, and not for something else that it never takes.
   [[nodiscard]] virtual bool wants_one_run([[maybe_unused]] const ImportAnswer& refusal) const { return false; }
 
   /// Bytes of a buffer to probe with; 0: it cannot be probed.
   [[nodiscard]] virtual std::size_t probe_size() const noexcept = 0;
 
+protected:
+  /// Asks the device. Not called under a lock. Empty with @p ec when it does not take that format or size.
+  [[nodiscard]] virtual std::vector<LayoutRule> ask(Format format, std::uint32_t width, std::uint32_t height,
+                                                    std::error_code& ec) const = 0;
+
+  /// Asks the device whether it takes @p layout; the default believes its rules.
+  [[nodiscard]] virtual ImageLayout ask(const ImageLayout& layout, std::error_code& ec) const;
+
 private:
+  /// What was answered, of one format and size.
+  struct Answer {
+    Format format;
+    std::uint32_t width;  // pixels
+    std::uint32_t height; // pixels
+    std::error_code ec;
+    std::string said; ///< when it was refused
+    std::vector<LayoutRule> rules;
+  };
+  struct Confirmed {
+    ImageLayout asked;
+    std::error_code ec;
+    std::string said;
+    ImageLayout answered;
+  };
+
   DeviceInfo info_;
   std::shared_ptr<Verdicts> verdicts_;
+  mutable std::mutex mutex_; ///< of what follows; held for bookkeeping only
+  mutable std::vector<std::shared_ptr<const Answer>> answers_;
+  mutable std::vector<std::shared_ptr<const Confirmed>> confirmed_;
 };
 
 /// How devices of one kind are opened: those whose character node has that major number

@@ -67,11 +67,30 @@ Facts facts_of(dev_t number) {
 /// A device that nobody can ask.
 class Described final : public detail::Consumer {
 public:
-  using Consumer::Consumer;
-  [[nodiscard]] detail::ImportAnswer import(const DmaBuf&) const override {
+  Described(DeviceInfo info, std::shared_ptr<detail::Verdicts> verdicts, std::vector<LayoutRule> rules)
+      : Consumer(std::move(info), std::move(verdicts)), rules_(std::move(rules)) {}
+  [[nodiscard]] detail::ImportAnswer import(const DmaBuf&) const override { return unknown(); }
+  [[nodiscard]] detail::ImportAnswer import(const Image&) const override { return unknown(); }
+  [[nodiscard]] std::size_t probe_size() const noexcept override { return 0; }
+
+private:
+  static detail::ImportAnswer unknown() {
     return {{ImportVerdict::Unknown, "it is known by its description alone; there is no node to ask"}};
   }
-  [[nodiscard]] std::size_t probe_size() const noexcept override { return 0; }
+  [[nodiscard]] std::vector<LayoutRule> ask(Format format, std::uint32_t, std::uint32_t, std::error_code& ec) const override {
+    std::vector<LayoutRule> fitting;
+    for (const LayoutRule& rule : rules_) {
+      if (!rule.format || rule.format == format) {
+        fitting.push_back(rule);
+        fitting.back().format = format;
+      }
+    }
+    if (fitting.empty()) {
+      fail(ec, EOPNOTSUPP, [&] { return fmt::format("{} is described without {}", info().name, format.name()); });
+    }
+    return fitting;
+  }
+  std::vector<LayoutRule> rules_;
 };
 
 } // namespace
@@ -147,14 +166,15 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
   });
 }
 
-Device Device::described(std::string name, const Constraints& constraints) {
+Device Device::described(std::string name, const Constraints& constraints, std::vector<LayoutRule> rules) {
   const std::string shown = name;
   return detail::or_throw(
       "", [&] { return fmt::format("describe the device {}", shown); },
-      [&](std::error_code& ec) { return described(std::move(name), constraints, ec); });
+      [&](std::error_code& ec) { return described(std::move(name), constraints, std::move(rules), ec); });
 }
 
-Device Device::described(std::string name, const Constraints& constraints, std::error_code& ec) noexcept {
+Device Device::described(std::string name, const Constraints& constraints, std::vector<LayoutRule> rules,
+                         std::error_code& ec) noexcept {
   return detail::or_code(ec, [&]() -> Device {
     DeviceInfo info;
     info.name = std::move(name);
@@ -163,9 +183,24 @@ Device Device::described(std::string name, const Constraints& constraints, std::
       return {};
     }
     info.imports = true;
+    if (rules.empty()) {
+      rules.emplace_back();
+    }
+    for (LayoutRule& rule : rules) {
+      rule = merge(rule, {}, ec); // refuses what is malformed
+      if (ec) {
+        return {};
+      }
+      if (rule.sources.empty()) {
+        rule.sources.push_back(info.name);
+      }
+      if (rule.format) {
+        info.formats.push_back({rule.format, rule.format.info().drm, rule.format.info().v4l2, rule.modifiers});
+      }
+    }
     auto verdicts = std::make_shared<detail::Verdicts>();
     verdicts->remember_scatter(constraints.max_segments == 0 ? detail::Scatter::Taken : detail::Scatter::Unknown);
-    return Device{std::make_shared<Described>(std::move(info), std::move(verdicts))};
+    return Device{std::make_shared<Described>(std::move(info), std::move(verdicts), std::move(rules))};
   });
 }
 
@@ -183,6 +218,61 @@ ImportResult Device::try_import(const DmaBuf& buffer) const {
   }
   const detail::ImportAnswer answer = consumer_->import(buffer);
   return static_cast<const ImportResult&>(answer);
+}
+
+ImportResult Device::try_import(const Image& image) const {
+  if (consumer_ == nullptr) {
+    return {ImportVerdict::Unknown, "no device"};
+  }
+  if (!image) {
+    return {ImportVerdict::Refused, "the image is empty"};
+  }
+  for (const DmaBuf& buffer : image.buffers()) {
+    if (!buffer.traits().contains(Trait::DmaBuf) || buffer.fd() < 0) {
+      return {ImportVerdict::Refused, "a buffer of the image is no dma-buf"};
+    }
+  }
+  const detail::ImportAnswer answer = consumer_->import(image);
+  return static_cast<const ImportResult&>(answer);
+}
+
+std::vector<LayoutRule> Device::rules(Format format, std::uint32_t width, std::uint32_t height) const {
+  return detail::or_throw(
+      "", [&] { return fmt::format("ask {} what it demands of {} {}x{}", info().name, format.name(), width, height); },
+      [&](std::error_code& ec) { return rules(format, width, height, ec); });
+}
+
+std::vector<LayoutRule> Device::rules(Format format, std::uint32_t width, std::uint32_t height,
+                                      std::error_code& ec) const noexcept {
+  return detail::or_code(ec, [&]() -> std::vector<LayoutRule> {
+    if (consumer_ == nullptr || !format || width == 0 || height == 0 || width > max_image_side || height > max_image_side) {
+      fail(ec, EINVAL, [&] {
+        return consumer_ == nullptr ? std::string("an empty Device; Device::open() makes one")
+               : !format            ? std::string("no format")
+                                    : fmt::format("a side is from 1 to {} pixels", max_image_side);
+      });
+      return {};
+    }
+    return consumer_->rules(format, width, height, ec);
+  });
+}
+
+std::string_view to_string(DeviceRole role) noexcept {
+  switch (role) {
+  case DeviceRole::Capture:
+    return "capture";
+  case DeviceRole::Output:
+    return "output";
+  case DeviceRole::MemToMem:
+    return "mem2mem";
+  case DeviceRole::Display:
+    return "display";
+  case DeviceRole::Render:
+    return "render";
+  case DeviceRole::Described:
+    break;
+  }
+  return "described";
 }
 
 }} // namespace sa::v0

@@ -57,18 +57,27 @@ void Attempts::note(std::string_view name, std::string_view said) {
   }
 }
 
-bool Attempts::ask(std::string_view name, Heap* heap, const AllocRequest& request) {
+bool Attempts::ask(std::string_view name, Heap* heap, std::span<const AllocRequest> requests) {
   std::error_code refused = from_errno(ENOENT);
+  const auto allocate = [&] {
+    refused.clear();
+    for (std::size_t i = 0; i < requests.size() && !refused; ++i) {
+      buffers_[i] = heap->allocate(requests[i], refused);
+    }
+    if (refused) {
+      buffers_ = {};
+    }
+  };
   if (heap == nullptr) {
     note(name, "no such heap");
   } else if (explaining_) {
     const Explanation inner;
-    buffer_ = heap->allocate(request, refused);
+    allocate();
     if (refused) {
       note(name, inner.text().empty() ? refused.message() : inner.text());
     }
   } else {
-    buffer_ = heap->allocate(request, refused);
+    allocate();
   }
   over_ = telling(refused) < 0; // as no error is, too
   if (over_ || telling(refused) > telling(nearest_)) {
@@ -85,7 +94,17 @@ DmaBuf Attempts::result(std::error_code& ec, const char* none, std::string_view 
   if (nearest_) {
     fail(ec, nearest_.value(), [&] { return fmt::format("{}{}", text_.empty() ? none : text_, besides); });
   }
-  return std::move(buffer_);
+  return std::move(buffers_[0]);
+}
+
+std::vector<DmaBuf> Attempts::results(std::error_code& ec, const char* none, std::string_view besides) {
+  std::vector<DmaBuf> all;
+  all.reserve(buffers_.size());
+  for (DmaBuf one = result(ec, none, besides); one && all.size() < buffers_.size();) {
+    all.push_back(std::move(one));
+    one = all.size() < buffers_.size() ? std::move(buffers_[all.size()]) : DmaBuf{};
+  }
+  return all;
 }
 
 DmaBuf allocate_from(const std::vector<Candidate>& candidates, const AllocRequest& request, std::atomic<bool>* warned,

@@ -3,14 +3,17 @@
 /// An ordered list of heaps of which the first that can, gives: what an alias and a Fallback are.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include <sa/heap.hpp>
+#include <sa/layout.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
 
@@ -32,7 +35,9 @@ public:
   Attempts() noexcept;
 
   /// Asks @p heap, null when there is none of that name. Whether that was the last: it gave, or failed in another way.
-  bool ask(std::string_view name, Heap* heap, const AllocRequest& request);
+  bool ask(std::string_view name, Heap* heap, const AllocRequest& request) { return ask(name, heap, std::span(&request, 1)); }
+  /// The same for several buffers, max_planes at most, of which it has to give all.
+  bool ask(std::string_view name, Heap* heap, std::span<const AllocRequest> requests);
   [[nodiscard]] bool over() const noexcept { return over_; }
 
   /// For the sentence: what else there is to say of the heap of that name.
@@ -41,8 +46,11 @@ public:
   /// The first heap of dma-bufs that this user may not allocate from; null when there was none.
   [[nodiscard]] const Heap* denied() const noexcept { return denied_; }
 
-  /// The buffer; else the error that came nearest to success, with every attempt, or @p none, and @p besides as its sentence.
+  /// The first buffer; else the error that came nearest to success, with every attempt, or @p none, and @p besides as its
+  /// sentence.
   [[nodiscard]] DmaBuf result(std::error_code& ec, const char* none, std::string_view besides);
+  /// The same for several.
+  [[nodiscard]] std::vector<DmaBuf> results(std::error_code& ec, const char* none, std::string_view besides);
 
 private:
   bool explaining_;
@@ -50,7 +58,7 @@ private:
   const Heap* denied_ = nullptr;
   std::error_code nearest_;
   std::string text_;
-  DmaBuf buffer_;
+  std::array<DmaBuf, max_planes> buffers_; ///< those that were asked for last
 };
 
 /// A buffer of the first candidate that can; those whose granularity is larger than the request come last. Warns, once by

@@ -411,11 +411,13 @@ private:
       DeviceProfile profile;
       keys(values, path,
            {{"constraints", [&](const auto& value, const auto& at) { profile.constraints = constraints(value, at); }},
+            {"layout", [&](const auto& value, const auto& at) { profile.layout = layout(value, at); }},
             {"match", [&](const auto& value, const auto& at) { profile.match = match(value, at); }}});
-      for (const char* needed : {"match", "constraints"}) {
-        if (!values.contains(needed)) {
-          refuse(element, path, fmt::format("has no {}", needed));
-        }
+      if (!values.contains("match")) {
+        refuse(element, path, "has no match");
+      }
+      if (!values.contains("constraints") && !values.contains("layout")) {
+        refuse(element, path, "has neither constraints nor layout");
       }
       if (!matches.insert(profile.match).second) {
         refuse(*values.get("match"), key_in(path, "match"), fmt::format("\"{}\" is matched before", shown(profile.match)));
@@ -440,6 +442,17 @@ private:
     const Explanation said;
     std::error_code ec;
     Constraints parsed = parse_constraints(text, ec);
+    if (ec) {
+      refuse(node, key, said.text().empty() ? ec.message() : said.text());
+    }
+    return parsed;
+  }
+
+  LayoutRule layout(const toml::node& node, const std::string& key) const {
+    const std::string& text = string(node, key);
+    const Explanation said;
+    std::error_code ec;
+    LayoutRule parsed = parse_layout_rule(text, ec);
     if (ec) {
       refuse(node, key, said.text().empty() ? ec.message() : said.text());
     }

@@ -22,6 +22,7 @@
 #include "core/heap/backend.hpp"
 #include "core/heap/request.hpp"
 #include "core/registry/aliases.hpp"
+#include "core/selection/image_selection.hpp"
 #include "core/selection/selection.hpp"
 
 namespace sa { inline namespace v0 {
@@ -466,6 +467,48 @@ DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest
     const auto now = state_->now();
     const Selection selection = ec ? Selection{} : detail::select_heaps(now->heaps, request, devices, now->wishes, false, ec);
     return ec ? DmaBuf{} : detail::allocate_selected(selection, request, minimum, ec);
+  });
+}
+
+ImageSelection Registry::select_image(const std::vector<Device>& devices, const ImageRequest& request,
+                                      const SelectOptions& options) const {
+  return detail::or_throw(
+      "",
+      [&] {
+        return asked_of(request.memory.constraints, devices,
+                        fmt::format("select a layout and a heap of {}x{} pixels", request.width, request.height));
+      },
+      [&](std::error_code& ec) { return select_image(devices, request, options, ec); });
+}
+
+ImageSelection Registry::select_image(const std::vector<Device>& devices, const ImageRequest& request,
+                                      const SelectOptions& options, std::error_code& ec) const noexcept {
+  return detail::or_code(ec, [&] {
+    const auto now = state_->now();
+    return detail::select_images(now->heaps, request, devices, now->wishes, options, ec);
+  });
+}
+
+Image Registry::allocate(const std::vector<Device>& devices, const ImageRequest& request, std::optional<Certainty> minimum) {
+  return detail::or_throw(
+      "",
+      [&] {
+        return asked_of(request.memory.constraints, devices,
+                        fmt::format("allocate an image of {}x{} pixels", request.width, request.height));
+      },
+      [&](std::error_code& ec) { return allocate(devices, request, ec, minimum); });
+}
+
+Image Registry::allocate(const std::vector<Device>& devices, const ImageRequest& request, std::error_code& ec,
+                         std::optional<Certainty> minimum) noexcept {
+  return detail::or_code(ec, [&]() -> Image {
+    AllocRequest memory = request.memory;
+    memory.size = std::max<std::size_t>(memory.size, 1); // the layout will say it
+    detail::check_form(memory, ec);
+    const auto now = state_->now();
+    const ImageSelection selection =
+        ec ? ImageSelection{} : detail::select_images(now->heaps, request, devices, now->wishes, {}, ec);
+    return ec ? Image{} : detail::allocate_image(selection, request, minimum, ec);
   });
 }
 

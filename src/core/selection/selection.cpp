@@ -39,10 +39,8 @@ Need need_of(const Device& device, const Wishes& wishes, bool probes, std::error
     return need;
   }
   for (const DeviceProfile& profile : wishes.profiles) {
-    const std::string_view match = profile.match;
-    constexpr std::string_view by_driver = "driver:";
-    if (match == info.name || (match.starts_with(by_driver) && match.substr(by_driver.size()) == info.driver)) {
-      need.constraints = merge(need.constraints, profile.constraints, ec);
+    if (profile.constraints && matches(profile, info)) {
+      need.constraints = merge(need.constraints, *profile.constraints, ec);
       need.scatter_known = true;
       need.note = "its profile says so";
     }
@@ -170,6 +168,12 @@ std::size_t place_of(const HeapInfo& heap, const AllocRequest& request, const Wi
 }
 
 } // namespace
+
+bool matches(const DeviceProfile& profile, const DeviceInfo& info) noexcept {
+  const std::string_view match = profile.match;
+  constexpr std::string_view by_driver = "driver:";
+  return match == info.name || (match.starts_with(by_driver) && match.substr(by_driver.size()) == info.driver);
+}
 
 Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request, const std::vector<Device>& devices,
                        const Wishes& wishes, bool probes, std::error_code& ec) {

@@ -21,6 +21,9 @@ struct Wishes {
   std::vector<DeviceProfile> profiles;
 };
 
+/// Whether @p profile is about the device.
+[[nodiscard]] bool matches(const DeviceProfile& profile, const DeviceInfo& info) noexcept;
+
 /// @param heaps those of a registry, in its order; @param request its size 0: any
 /// @p ec EINVAL: the demands contradict each other
 [[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request,

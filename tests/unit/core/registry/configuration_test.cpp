@@ -126,7 +126,7 @@ buffers = 0
   REQUIRE(read.devices.size() == 2);
   CHECK(read.devices[0].match == "/dev/video0");
   CHECK(read.devices[0].constraints == sa::parse_constraints("contiguous,max-address=4G"));
-  CHECK(read.devices[1] == sa::DeviceProfile{"driver:vivid", {}});
+  CHECK(read.devices[1] == sa::DeviceProfile{"driver:vivid", sa::Constraints{}, {}});
   CHECK(read.pool.max_free_bytes == 128 << 20);
   CHECK(read.pool.max_age == std::chrono::milliseconds(2500));
   CHECK(read.pool.recycle == sa::Recycle::Always);
@@ -206,7 +206,7 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[carveouts.b]\nbase = \"1G\"\nsize = \"8K\"\n[carveouts.a]\nbase = 0x40001000\nsize = \"8K\"",
        "f:4:12: carveouts.a: overlaps the carveout b"},
       {"[[device]]\nconstraints = \"\"", "f:1:1: device[0]: has no match"},
-      {"[[device]]\nmatch = \"/dev/a\"", "f:1:1: device[0]: has no constraints"},
+      {"[[device]]\nmatch = \"/dev/a\"", "f:1:1: device[0]: has neither constraints nor layout"},
       {"[[device]]\nmatch = \"video0\"\nconstraints = \"\"", "f:2:9: device[0].match: \"video0\" is neither the path"},
       {"[[device]]\nmatch = \"driver:\"\nconstraints = \"\"", "f:2:9: device[0].match: \"driver:\" is neither"},
       {"[[device]]\nmatch = \"driver:a/b\"\nconstraints = \"\"", "f:2:9: device[0].match: \"driver:a/b\" is neither"},
@@ -222,6 +222,8 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[quotas.system]", "f:1:1: quotas.system: limits neither bytes nor buffers"},
       // text
       {"a = ", "f:1:"},
+      {"[[device]]\nmatch = \"/dev/video0\"\nlayout = \"stride=1936,stride-align=256\"",
+       "f:3:10: device[0].layout: ", "leaves no stride"},
       {"[pool]\nzero = true\nzero = true", "f:3:"},
       {"[pool]\n[pool]", "f:2:"},
       {"# \xff\xfe", "f:1:"},
@@ -355,7 +357,7 @@ buffers = 7
   CHECK(both.aliases == sa::detail::Aliases{{"a", {"b"}}, {"b", {"memfd:4k"}}, {"c", {"a"}}});
   CHECK(both.carveouts == std::vector<sa::CarveoutRegion>{{"one", 1U << 30, 2 << 20, false}, {"two", 2UL << 30, 1 << 20, false}});
   REQUIRE(both.devices.size() == 3);
-  CHECK(to_string(both.devices[0].constraints) == "align=4K");
+  CHECK(to_string(both.devices[0].constraints.value()) == "align=4K");
   CHECK(both.devices[1].match == "/dev/two");
   CHECK(both.devices[2].match == "/dev/three");
   CHECK(both.pool.max_free_bytes == 1);

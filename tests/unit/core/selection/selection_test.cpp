@@ -159,7 +159,7 @@ TEST_CASE("a profile is the whole truth about its device") {
   const Board board;
   const std::vector<std::shared_ptr<sa::Heap>> heaps{board.system, board.cma};
   const Device described = Device::described("/dev/video7", {.dma_buf = true});
-  const sa::detail::Wishes wishes{{}, {{"/dev/video7", {.max_segments = 1}}}};
+  const sa::detail::Wishes wishes{{}, {{"/dev/video7", sa::Constraints{.max_segments = 1}, {}}}};
   std::error_code ec;
   const auto with = sa::detail::select_heaps(heaps, {}, {described}, wishes, {}, ec);
   CHECK_FALSE(ec);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#include "core/selection/image_selection.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <span>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "core/base/failure.hpp"
+#include "core/heap/candidates.hpp"
+#include "core/selection/layouts.hpp"
+
+namespace sa { inline namespace v0 { namespace detail {
+namespace {
+
+/// A format that serves, with what is known of its layout.
+struct Served {
+  FormatAnswer answer;
+  Certainty certainty = Certainty::Suits;
+  std::string note;
+};
+
+std::string named(const Device& device, const std::string& said) {
+  return fmt::format("{}: {}", device.info().name, said);
+}
+
+/// What each buffer of @p layout is asked for as.
+std::array<AllocRequest, max_planes> requests_for(const ImageLayout& layout, const AllocRequest& memory,
+                                                  const Constraints& constraints) {
+  std::array<AllocRequest, max_planes> requests;
+  for (unsigned i = 0; i < layout.buffer_count(); ++i) {
+    requests[i] = memory;
+    requests[i].size = std::max(memory.size, static_cast<std::size_t>(layout.sizes[i]));
+    requests[i].constraints = constraints;
+  }
+  return requests;
+}
+
+/// An image of @p heap.
+Image image_from(Heap& heap, const ImageLayout& layout, const AllocRequest& memory, const Constraints& constraints,
+                 std::error_code& ec) {
+  std::vector<DmaBuf> buffers;
+  const auto requests = requests_for(layout, memory, constraints);
+  for (unsigned i = 0; i < layout.buffer_count() && !ec; ++i) {
+    buffers.push_back(heap.allocate(requests[i], ec));
+  }
+  return ec ? Image{} : Image::import(layout, std::move(buffers), ec);
+}
+
+/// Has every device import a picture of that layout. False, with the reason, when one refuses.
+bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, const AllocRequest& memory,
+           const Constraints& constraints) {
+  const Explanation refused;
+  std::error_code ec;
+  const Image image = image_from(heap, served.answer.layout, memory, constraints, ec);
+  if (ec) {
+    served.note = fmt::format("the layout is not proven: {} gave no image to ask with ({})", heap.info().name,
+                              refused.text().empty() ? ec.message() : refused.text());
+    return true;
+  }
+  Certainty certainty = Certainty::Proven;
+  for (const Device& device : devices) {
+    const ImportResult result = device.try_import(image);
+    if (result.verdict == ImportVerdict::Refused) {
+      served.answer.why = fmt::format("{}: {} refused it ({})", to_string(served.answer.layout), device.info().name, result.said);
+      return false;
+    }
+    if (result.verdict != ImportVerdict::Accepted) {
+      certainty = served.certainty;
+      served.note = fmt::format("the layout is not proven with {}", named(device, result.said));
+    }
+  }
+  served.certainty = certainty;
+  return true;
+}
+
+std::vector<Format> candidates(const ImageRequest& request, const std::vector<Device>& devices) {
+  if (!request.formats.empty()) {
+    return request.formats;
+  }
+  std::vector<Format> shared;
+  std::copy_if(Format::all().begin(), Format::all().end(), std::back_inserter(shared), [&](Format format) {
+    return std::all_of(devices.begin(), devices.end(), [&](const Device& device) { return lists(device, format); });
+  });
+  return shared;
+}
+
+} // namespace
+
+ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, const ImageRequest& request,
+                             const std::vector<Device>& devices, const Wishes& wishes, const SelectOptions& options,
+                             std::error_code& ec) {
+  if (request.width == 0 || request.height == 0 || request.width > max_image_side || request.height > max_image_side) {
+    fail(ec, EINVAL,
+         [&] { return fmt::format("{}x{}: a side is from 1 to {} pixels", request.width, request.height, max_image_side); });
+    return {};
+  }
+  if (std::any_of(devices.begin(), devices.end(), [](const Device& device) { return device.consumer() == nullptr; })) {
+    fail(ec, EINVAL, [] { return std::string("an empty Device; Device::open() makes one"); });
+    return {};
+  }
+  ImageSelection selection;
+  std::vector<Served> serving;
+  const std::vector<Format> formats = candidates(request, devices);
+  for (const Format format : formats) {
+    if (!format) {
+      selection.refusals.push_back({{}, {}, "an empty Format; Format::find() did not know its name", 0});
+      continue;
+    }
+    FormatAnswer answer = layout_for(format, request.width, request.height, request.colour, devices, wishes);
+    if (!answer.serves) {
+      selection.refusals.push_back({format, {}, std::move(answer.why), answer.width_that_fits});
+      continue;
+    }
+    serving.push_back({std::move(answer), Certainty::Suits, {}});
+    if (!serving.back().answer.known) {
+      serving.back().certainty = Certainty::Unknown;
+      serving.back().note = "whether this layout serves is not known, it is a guess that often does; probe it";
+    }
+  }
+  if (formats.empty()) {
+    selection.refusals.push_back({{}, {}, "the devices share no format of the table (sactl formats)", 0});
+  }
+  // What the heaps are asked is the same for all layouts, but for their sizes.
+  AllocRequest memory = request.memory;
+  for (const Served& one : serving) {
+    memory.size = std::max(
+        memory.size, static_cast<std::size_t>(*std::max_element(one.answer.layout.sizes.begin(), one.answer.layout.sizes.end())));
+  }
+  const Selection of_heaps = select_heaps(heaps, memory, devices, wishes, options.probe, ec);
+  if (ec) {
+    return {};
+  }
+  selection.constraints = of_heaps.constraints;
+  std::vector<std::tuple<Certainty, std::size_t, std::size_t>> ranks; // with the index of the choice
+  for (std::size_t format = 0; format < serving.size(); ++format) {
+    Served& served = serving[format];
+    if (options.probe && !devices.empty() && !of_heaps.choices.empty() &&
+        !prove(served, *of_heaps.choices.front().heap, devices, request.memory, selection.constraints)) {
+      selection.refusals.push_back({served.answer.layout.format, {}, std::move(served.answer.why), 0});
+      continue;
+    }
+    for (const Choice& choice : of_heaps.choices) {
+      ImageChoice& one = selection.choices.emplace_back();
+      one.layout = served.answer.layout;
+      one.heap = choice.heap;
+      one.certainty = devices.empty() ? choice.certainty : std::max(choice.certainty, served.certainty);
+      one.sources = served.answer.sources;
+      one.note = choice.note + (choice.note.empty() || served.note.empty() ? "" : "; ") + served.note;
+      ranks.emplace_back(one.certainty, format, selection.choices.size() - 1);
+    }
+  }
+  std::sort(ranks.begin(), ranks.end());
+  std::vector<ImageChoice> ranked;
+  ranked.reserve(ranks.size());
+  for (const auto& rank : ranks) {
+    ranked.push_back(std::move(selection.choices[std::get<2>(rank)]));
+  }
+  selection.choices = std::move(ranked);
+  for (const Refusal& one : of_heaps.refusals) {
+    selection.refusals.push_back({{}, one.heap, one.reason, 0});
+  }
+  return selection;
+}
+
+Image allocate_image(const ImageSelection& selection, const ImageRequest& request, std::optional<Certainty> minimum,
+                     std::error_code& ec) {
+  const bool any_suits = !selection.choices.empty() && selection.choices.front().certainty <= Certainty::Suits;
+  const Certainty last = minimum.value_or(any_suits ? Certainty::Suits : Certainty::Unknown);
+  Attempts attempts;
+  const ImageLayout* layout = nullptr;
+  for (const ImageChoice& choice : selection.choices) {
+    const std::string& name = choice.heap->info().name;
+    if (choice.certainty > last) {
+      attempts.note(name, fmt::format("{} not asked, since it is not known to serve{}{}", choice.layout.format.name(),
+                                      choice.note.empty() ? "" : ": ", choice.note));
+      continue;
+    }
+    layout = &choice.layout;
+    const auto requests = requests_for(choice.layout, request.memory, selection.constraints);
+    if (attempts.ask(name, choice.heap.get(), std::span(requests).first(choice.layout.buffer_count()))) {
+      break;
+    }
+  }
+  std::string refusals;
+  if (Explanation::current() != nullptr) {
+    for (const ImageRefusal& one : selection.refusals) {
+      refusals += fmt::format(" [{}{}]", one.heap.empty() ? "" : one.heap + ": ", one.reason);
+    }
+  }
+  std::vector<DmaBuf> buffers = attempts.results(ec, "nothing suits", refusals);
+  return ec || layout == nullptr ? Image{} : Image::import(*layout, std::move(buffers), ec);
+}
+
+}}} // namespace sa::v0::detail
