@@ -119,6 +119,18 @@ TEST_CASE("a picture that is too large is an error and not a small buffer") {
   }
 }
 
+TEST_CASE("a preference refuses nothing") {
+  // 65535 bytes in 32768 rows fit into 31 bits, 65536 do not
+  CHECK(to_string(sa::lay_out(rule("R8", "stride-prefer=64"), 65535, 32768)) ==
+        "R8 65535x32768 planes=0+0/65535*32768 sizes=2147450880");
+  // no stride of chroma is a multiple of both
+  CHECK(to_string(sa::lay_out(rule("NV24", "stride-align=196605,stride-prefer=65536"), 4, 2)) ==
+        "NV24 4x2 planes=0+0/196605*2,0+393210/196605*2 sizes=786420");
+  CHECK(refused(rule("R8", "stride-prefer=64"), 65535, 65535)
+            .ends_with("take 4294836225 bytes; kernel interfaces count to "
+                       "2147483647 in one buffer"));
+}
+
 TEST_CASE("what cannot be laid out is refused with what was in the way") {
   CHECK(refused(rule("R8", "stride=1936"), 1937, 4) ==
         "lay out R8 1937x4: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
