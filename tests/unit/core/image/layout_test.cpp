@@ -175,6 +175,8 @@ TEST_CASE("the text of a layout is read strictly") {
       "R8 1x1 planes=0+0/1*1 sizes=1 fast",
       "R8 1x1 planes=0+0/1*1 sizes=1 modifier=1",
       "R8 1x1 planes=0+0/1*1 sizes=1 modifier=0x10000000000000000",
+      "R8 1x1 planes=0+0/1*1 sizes=1 modifier=0x0 modifier=0x5",
+      "R8 1x1 planes=0+0/1*1 sizes=1 colour=2/2/2/0 colour=1/13/5/1",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=1/2/3",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=1/2/3/2",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=256/2/3/0",
