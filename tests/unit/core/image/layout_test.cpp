@@ -50,7 +50,7 @@ TEST_CASE("a picture is laid out without padding where nothing demands it") {
       {"NV12 641x481", "planes=0+0/642*482,0+309444/642*241 sizes=464166"},
       {"YUV420 322x240", "planes=0+0/322*240,0+77280/161*120,0+96600/161*120 sizes=115920"},
       {"P010 641x481", "planes=0+0/1284*482,0+618888/1284*241 sizes=928332"},
-      {"NV15 1442x2", "planes=0+0/1805*2,0+3610/1810*1 sizes=5420"},
+      {"NV15 1442x2", "planes=0+0/1805*2,0+3610/1805*1 sizes=5415"},
       {"YUYV 641x481", "planes=0+0/1284*481 sizes=617604"},
       {"SRGGB10P 1442x2", "planes=0+0/1805*2 sizes=3610"},
       {"SRGGB10P 3282x1", "planes=0+0/4105*2 sizes=8210"},
