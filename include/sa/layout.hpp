@@ -118,7 +118,7 @@ struct LayoutRule {
   Format format;                          ///< none: of any format
   std::vector<std::uint64_t> modifiers{}; ///< drm_fourcc.h; one of these; empty: any
   std::uint32_t stride_align = 1;         ///< bytes, above 0; of each plane
-  std::uint32_t stride_prefer = 1;        ///< bytes, a power of two; yields to stride_max
+  std::uint32_t stride_prefer = 1;        ///< bytes, a power of two; yields to stride_max and to max_image_size
   std::uint32_t stride_min = 0;           ///< bytes, of plane 0
   std::uint32_t stride_max = 0;           ///< bytes, of plane 0; 0: any
   std::uint32_t offset_align = 1;         ///< bytes, above 0; of each plane

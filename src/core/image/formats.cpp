@@ -70,7 +70,7 @@ constexpr std::array table{
     semi_planar("NV24", "NV24", "", "NV24", {1}, {2, 1, 1, 1}),
     semi_planar("NV42", "NV42", "", "", {1}, {2, 1, 1, 1}),
     semi_planar("P010", "P010", "", "P010_10LE", {2}, {4, 1, 2, 2}),
-    semi_planar("NV15", "NV15", "", "NV12_10LE40", {5, 4}, {10, 4, 2, 2}),
+    semi_planar("NV15", "NV15", "", "NV12_10LE40", {5, 4}, {5, 2, 2, 2}),
     planar("YUV420", "YU12", "YU12", "YM12", "I420", {1, 1, 2, 2}),
     planar("YVU420", "YV12", "YV12", "YM21", "YV12", {1, 1, 2, 2}),
     planar("YUV422", "YU16", "422P", "YM16", "Y42B", {1, 1, 2, 1}),

@@ -51,8 +51,9 @@ Ratio ratio_of(const FormatPlane& first, const FormatPlane& plane) noexcept {
 /// Lays out one picture, plane after plane.
 class Drafter {
 public:
-  Drafter(const LayoutRule& rule, std::uint32_t width, std::uint32_t height, std::error_code& ec)
-      : rule_(rule), info_(rule.format.info()), ec_(ec) {
+  /// @param preferred bytes that a stride is a multiple of where nothing forbids it
+  Drafter(const LayoutRule& rule, std::uint32_t preferred, std::uint32_t width, std::uint32_t height, std::error_code& ec)
+      : rule_(rule), preferred_(preferred), info_(rule.format.info()), ec_(ec) {
     layout_.format = rule.format;
     layout_.modifier = rule.modifiers.empty() ? 0 : rule.modifiers.front();
     layout_.width = width;
@@ -113,7 +114,7 @@ private:
     }
     const std::uint64_t most = rule_.stride_max == 0 ? max_image_size : std::min<std::uint64_t>(rule_.stride_max, max_image_size);
     std::uint64_t stride = divided_up(least, multiple) * multiple;
-    const std::uint64_t preferred = common_multiple(multiple, rule_.stride_prefer);
+    const std::uint64_t preferred = common_multiple(multiple, preferred_);
     if (preferred != 0 && preferred <= most && divided_up(least, preferred) * preferred <= most) {
       stride = divided_up(least, preferred) * preferred;
     }
@@ -135,7 +136,7 @@ private:
         const auto [times, over] = ratio_of(info_.planes[0], info_.planes[plane]);
         stride = layout_.planes[0].stride / over * times;
       } else {
-        const std::uint64_t multiple = std::lcm(std::uint64_t{rule_.stride_align}, std::uint64_t{rule_.stride_prefer});
+        const std::uint64_t multiple = std::lcm(std::uint64_t{rule_.stride_align}, std::uint64_t{preferred_});
         stride = divided_up(tight(info_.planes[plane], width_), multiple) * multiple;
       }
       if (stride > max_image_size) {
@@ -168,6 +169,7 @@ private:
   }
 
   const LayoutRule& rule_;
+  std::uint32_t preferred_;
   const FormatInfo& info_;
   std::error_code& ec_;
   ImageLayout layout_;
@@ -278,7 +280,15 @@ ImageLayout lay_out(const LayoutRule& rule, std::uint32_t width, std::uint32_t h
     if (!in_range(width, height, ec) || !detail::possible(rule, ec)) {
       return {};
     }
-    return Drafter(rule, width, height, ec).draft();
+    if (rule.stride_prefer != 1) {
+      const detail::Explanation unheard; // a preference refuses nothing
+      const ImageLayout layout = Drafter(rule, rule.stride_prefer, width, height, ec).draft();
+      if (!ec) {
+        return layout;
+      }
+      ec.clear();
+    }
+    return Drafter(rule, 1, width, height, ec).draft();
   });
 }
 

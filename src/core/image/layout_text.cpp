@@ -114,9 +114,9 @@ private:
       good = planes_ = planes(value);
     } else if (name == "sizes" && !sizes_) {
       good = sizes_ = sizes(value);
-    } else if (name == "modifier" && layout_.modifier == 0) {
-      good = Scanner(value).text("0x").number(layout_.modifier, 16).ended();
-    } else if (name == "colour" && layout_.colour == Colour{}) {
+    } else if (name == "modifier" && !modifier_) {
+      good = modifier_ = Scanner(value).text("0x").number(layout_.modifier, 16).ended();
+    } else if (name == "colour" && !colour_) {
       unsigned range = 0;
       Colour& colour = layout_.colour;
       good = Scanner(value)
@@ -130,6 +130,7 @@ private:
                  .ended() &&
              range <= 1;
       colour.full_range = range == 1;
+      colour_ = good;
     } else {
       return refuse([&] { return fmt::format("\"{}\" is no word of a layout, or is there twice", shown(text)); });
     }
@@ -163,6 +164,8 @@ private:
   ImageLayout layout_;
   bool planes_ = false;
   bool sizes_ = false;
+  bool modifier_ = false;
+  bool colour_ = false;
 };
 
 /// A word of a rule that has a number.

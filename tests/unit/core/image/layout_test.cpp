@@ -50,7 +50,7 @@ TEST_CASE("a picture is laid out without padding where nothing demands it") {
       {"NV12 641x481", "planes=0+0/642*482,0+309444/642*241 sizes=464166"},
       {"YUV420 322x240", "planes=0+0/322*240,0+77280/161*120,0+96600/161*120 sizes=115920"},
       {"P010 641x481", "planes=0+0/1284*482,0+618888/1284*241 sizes=928332"},
-      {"NV15 1442x2", "planes=0+0/1805*2,0+3610/1810*1 sizes=5420"},
+      {"NV15 1442x2", "planes=0+0/1805*2,0+3610/1805*1 sizes=5415"},
       {"YUYV 641x481", "planes=0+0/1284*481 sizes=617604"},
       {"SRGGB10P 1442x2", "planes=0+0/1805*2 sizes=3610"},
       {"SRGGB10P 3282x1", "planes=0+0/4105*2 sizes=8210"},
@@ -119,6 +119,18 @@ TEST_CASE("a picture that is too large is an error and not a small buffer") {
   }
 }
 
+TEST_CASE("a preference refuses nothing") {
+  // 65535 bytes in 32768 rows fit into 31 bits, 65536 do not
+  CHECK(to_string(sa::lay_out(rule("R8", "stride-prefer=64"), 65535, 32768)) ==
+        "R8 65535x32768 planes=0+0/65535*32768 sizes=2147450880");
+  // no stride of chroma is a multiple of both
+  CHECK(to_string(sa::lay_out(rule("NV24", "stride-align=196605,stride-prefer=65536"), 4, 2)) ==
+        "NV24 4x2 planes=0+0/196605*2,0+393210/196605*2 sizes=786420");
+  CHECK(refused(rule("R8", "stride-prefer=64"), 65535, 65535)
+            .ends_with("take 4294836225 bytes; kernel interfaces count to "
+                       "2147483647 in one buffer"));
+}
+
 TEST_CASE("what cannot be laid out is refused with what was in the way") {
   CHECK(refused(rule("R8", "stride=1936"), 1937, 4) ==
         "lay out R8 1937x4: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
@@ -163,6 +175,8 @@ TEST_CASE("the text of a layout is read strictly") {
       "R8 1x1 planes=0+0/1*1 sizes=1 fast",
       "R8 1x1 planes=0+0/1*1 sizes=1 modifier=1",
       "R8 1x1 planes=0+0/1*1 sizes=1 modifier=0x10000000000000000",
+      "R8 1x1 planes=0+0/1*1 sizes=1 modifier=0x0 modifier=0x5",
+      "R8 1x1 planes=0+0/1*1 sizes=1 colour=2/2/2/0 colour=1/13/5/1",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=1/2/3",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=1/2/3/2",
       "R8 1x1 planes=0+0/1*1 sizes=1 colour=256/2/3/0",

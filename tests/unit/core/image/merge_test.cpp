@@ -2,10 +2,11 @@
 /// Merging the rules of layouts is a lattice's join.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <optional>
 #include <random>
 #include <string>
+
+#include "support/layout_obeys.hpp"
 
 #include <sa/error.hpp>
 #include <sa/layout.hpp>
@@ -14,6 +15,7 @@ using sa::Buffers;
 using sa::Format;
 using sa::ImageLayout;
 using sa::LayoutRule;
+using support::obeys;
 
 namespace {
 
@@ -69,47 +71,6 @@ LayoutRule random_rule(Random& random) {
     (below(random, 2) == 0 ? rule.stride_align : rule.rows_align) = 0;
   }
   return rule;
-}
-
-/// Whether @p layout obeys @p rule, by other sums than those that made it.
-bool obeys(const ImageLayout& layout, const LayoutRule& rule) {
-  if (!rule.modifiers.empty() && std::count(rule.modifiers.begin(), rule.modifiers.end(), layout.modifier) == 0) {
-    return false;
-  }
-  if (rule.format && rule.format != layout.format) {
-    return false;
-  }
-  const std::uint32_t first = layout.planes[0].stride;
-  if (first < rule.stride_min || (rule.stride_max != 0 && first > rule.stride_max) ||
-      layout.planes[0].rows % rule.rows_align != 0) {
-    return false;
-  }
-  for (unsigned i = 0; i < layout.plane_count(); ++i) {
-    const sa::PlaneLayout& plane = layout.planes[i];
-    if (plane.stride % rule.stride_align != 0 || plane.offset % rule.offset_align != 0) {
-      return false;
-    }
-    const std::uint64_t size = layout.sizes[plane.buffer];
-    if (size < rule.size_min || plane.offset + std::uint64_t{plane.stride} * plane.rows + rule.tail > size) {
-      return false;
-    }
-    if ((rule.buffers == Buffers::One && plane.buffer != 0) || (rule.buffers == Buffers::Separate && plane.buffer != i)) {
-      return false;
-    }
-    if (rule.tied && i > 0) {
-      const sa::PlaneLayout& before = layout.planes[i - 1];
-      if (plane.buffer == before.buffer && plane.offset != before.offset + std::uint64_t{before.stride} * before.rows) {
-        return false;
-      }
-      // bytes of a picture's row, per byte of plane 0's: the same in the padded one
-      const auto& info = layout.format.info();
-      if (std::uint64_t{plane.stride} * info.planes[i].pixels * info.planes[i].hsub * info.planes[0].bytes !=
-          std::uint64_t{first} * info.planes[i].bytes * info.planes[0].pixels) {
-        return false;
-      }
-    }
-  }
-  return true;
 }
 
 } // namespace
