@@ -106,7 +106,7 @@ TEST_CASE("a picture that is too large is an error and not a small buffer") {
           "size-min=0x7fffffff", "width-step=2147483647", "height-step=2147483646,rows-align=2147483647",
           "stride-align=0x7ffffffe,offset-align=0x7fffffff,tied", "stride-prefer=0x40000000"}) {
       CAPTURE(format.name());
-      CAPTURE(words);
+      CAPTURE(std::string(words));
       std::error_code ec;
       LayoutRule one = sa::parse_layout_rule(words, ec);
       one.format = format;
@@ -184,7 +184,7 @@ TEST_CASE("the text of a layout is read strictly") {
       "NV12 2x2 planes=0+0/2*2 sizes=4",
   };
   for (const char* text : wrong) {
-    CAPTURE(text);
+    CAPTURE(std::string(text));
     CHECK_FALSE(said([&](auto&... ec) { (void)sa::parse_layout(text, ec...); }).empty());
   }
   CHECK(said([](auto&... ec) { (void)sa::parse_layout("R8 2x1 planes=0+0/1*1 sizes=2", ec...); }) ==
@@ -216,7 +216,7 @@ TEST_CASE("the words of a rule are read and written") {
       {",", "\"\" is no word"},
   };
   for (const auto& [words, why] : wrong) {
-    CAPTURE(words);
+    CAPTURE(std::string(words));
     const std::string sentence = said([&, text = words](auto&... ec) { (void)sa::parse_layout_rule(text, ec...); });
     CAPTURE(sentence);
     CHECK(sentence.find(why) != std::string::npos);

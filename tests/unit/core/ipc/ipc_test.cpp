@@ -138,7 +138,7 @@ TEST_CASE("wrong messages are refused, and no descriptor leaks when they are") {
     bytes[0] = 'X';
     refused(bytes, {fd}, std::errc::bad_message);
     bytes = message(8192);
-    bytes[4] = 2; // a later version
+    bytes[4] = 3; // a later version
     refused(bytes, {fd}, std::errc::protocol_not_supported);
     bytes = message(8192);
     bytes[6] = 2; // no such kind
