@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// Choosing among sixteen heaps for four devices, nothing probed: what Registry::select() costs, reasons included.
+/// Choosing among sixteen heaps for four devices, nothing probed: what Registry::select() costs, reasons included, and
+/// Registry::select_image() for ten formats whose rules are known.
 #include <array>
 #include <memory>
 #include <string>
@@ -59,6 +60,25 @@ void select_sa(benchmark::State& state, const std::array<const char*, 4>& demand
     benchmark::DoNotOptimize(registry().select({}, devices).choices.size());
   }
 }
+
+void select_image_sa(benchmark::State& state) {
+  const std::array<const char*, 4> demands{"stride-align=64,tied", "stride-align=256,offset-align=256", "rows-align=4", ""};
+  const auto formats = sa::Format::all().first(10);
+  std::vector<sa::Device> devices;
+  for (const char* text : demands) {
+    std::vector<sa::LayoutRule> rules;
+    for (const sa::Format format : formats) {
+      rules.push_back(sa::parse_layout_rule(text));
+      rules.back().format = format;
+    }
+    devices.push_back(sa::Device::described("/dev/video" + std::to_string(devices.size()), {.dma_buf = true}, rules));
+  }
+  const sa::ImageRequest request{.width = 1920, .height = 1080, .formats = {formats.begin(), formats.end()}};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(registry().select_image(devices, request).choices.size());
+  }
+}
+BENCHMARK(select_image_sa)->Name("select among 16 heaps and 10 formats for 4 devices");
 
 const std::array<const char*, 4> easy{"dma-buf", "", "cached", "size-align=4K"};
 const std::array<const char*, 4> hard{"dma-buf", "contiguous,dma-buf", "cached,max-address=1E", "align=4K,size-align=64"};
