@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <thread>
 
@@ -133,11 +134,59 @@ void check_failed(const Ran& ran, const std::string& sentence) {
   CHECK(lines(ran.err).size() == 1);
 }
 
+void check_layout(const json& layout) {
+  CAPTURE(layout.dump());
+  CHECK(sa::Format::find(layout.at("format").get<std::string>()));
+  CHECK(layout.at("width").is_number_unsigned());
+  CHECK(layout.at("height").is_number_unsigned());
+  CHECK(layout.at("modifier").get<std::string>().starts_with("0x"));
+  CHECK(layout.at("modifier").get<std::string>().size() == 18);
+  CHECK_FALSE(layout.at("planes").empty());
+  CHECK_FALSE(layout.at("sizes").empty());
+  for (const auto& plane : layout.at("planes")) {
+    CHECK(plane.at("buffer") < layout.at("sizes").size());
+    CHECK(plane.at("stride").is_number_unsigned());
+    CHECK(plane.at("rows").is_number_unsigned());
+    CHECK(plane.at("offset") < layout.at("sizes").at(plane.at("buffer").get<std::size_t>()));
+  }
+  for (const auto& source : layout.at("sources")) {
+    CHECK(source.is_string());
+  }
+}
+
+void check_choice(const json& choice) {
+  CAPTURE(choice.dump());
+  check_layout(choice.at("layout"));
+  CHECK(choice.at("heap").get<std::string>().find(':') != std::string::npos);
+  CHECK(std::set<std::string>{"proven", "suits", "not known"}.contains(choice.at("certainty")));
+  CHECK(choice.at("note").is_string());
+}
+
+void check_image_refusal(const json& refusal) {
+  CAPTURE(refusal.dump());
+  CHECK((refusal.at("format").is_null() || sa::Format::find(refusal.at("format").get<std::string>())));
+  CHECK((refusal.at("heap").is_null() || refusal.at("heap").get<std::string>().find(':') != std::string::npos));
+  CHECK_FALSE(refusal.at("reason").get<std::string>().empty());
+  CHECK((refusal.at("width_that_fits").is_null() || refusal.at("width_that_fits") > 0));
+}
+
+/// The devices that list their formats.
+std::vector<std::string> nodes_with_formats() {
+  std::vector<std::string> nodes;
+  for (const json all = answer({"devices"}); const auto& device : all.at("devices")) {
+    if (device.at("role") != "render") {
+      nodes.push_back(device.at("node"));
+    }
+  }
+  return nodes;
+}
+
 } // namespace
 
 TEST_CASE("every command helps, with an example of itself") {
   const auto all = commands();
-  for (const char* name : {"heaps", "select", "probe", "alloc", "bench", "send", "recv", "load-carveout"}) {
+  for (const char* name :
+       {"heaps", "devices", "formats", "layout", "select", "probe", "alloc", "bench", "send", "recv", "load-carveout"}) {
     CAPTURE(name);
     CHECK(std::find(all.begin(), all.end(), name) != all.end());
   }
@@ -160,6 +209,28 @@ TEST_CASE("a wrong command line is status 2") {
                                                {"heaps", "--names", "--json"},
                                                {"select", "--constraints", "fast"},
                                                {"select", "--size", "big"},
+                                               {"select", "--image", "NV12:64x64", "--constraints", "cached,uncached"},
+                                               {"select", "--image", "NV12"},
+                                               {"select", "--image", "NV12:1920"},
+                                               {"select", "--image", "NV12,none:1920x1080"},
+                                               {"select", "--image", "NV12,:1920x1080"},
+                                               {"select", "--image", ":1920x1080"},
+                                               {"devices", "/dev/video0"},
+                                               {"formats", "--names", "--json"},
+                                               {"formats", "NV12"},
+                                               {"layout"},
+                                               {"layout", "NV12"},
+                                               {"layout", "none", "1920x1080"},
+                                               {"layout", "", "1920x1080"},
+                                               {"layout", "NV12", "1920"},
+                                               {"layout", "NV12", "1920x"},
+                                               {"layout", "NV12", "x1080"},
+                                               {"layout", "NV12", "1920X1080"},
+                                               {"layout", "NV12", "1920x1080x2"},
+                                               {"layout", "NV12", "-1x1080"},
+                                               {"layout", "NV12", "0x1080"},
+                                               {"layout", "NV12", "65536x1"},
+                                               {"layout", "NV12", "1x4294967297"},
                                                {"alloc"},
                                                {"alloc", "memfd:4k"},
                                                {"alloc", "memfd:4k", "much"},
@@ -189,6 +260,11 @@ TEST_CASE("what fails is status 1 and the library's sentence, one line") {
   check_failed(run(sactl({"send", "/tmp/none", "none", "4K"})), "no heap \"none\"");
   check_failed(run(sactl({"select", "--for", "/dev/none"})), "/dev/none");
   check_failed(run(sactl({"probe", "--for", "/dev/null"})), "/dev/null");
+  check_failed(run(sactl({"formats", "--for", "/dev/none"})), "/dev/none");
+  check_failed(run(sactl({"layout", "NV12", "64x64", "--for", "/dev/none"})), "/dev/none");
+  check_failed(run(sactl({"layout", "XRGB8888", "65535x65535"})), "65535x65535");
+  check_failed(run(sactl({"layout", "XRGB8888", "65535x65535", "--json"})), "2147483647");
+  check_failed(run(sactl({"select", "--image", "NV12:64x64", "--for", "/dev/null"})), "/dev/null");
 }
 
 TEST_CASE("probe: its profiles tell select what was found") {
@@ -238,6 +314,319 @@ TEST_CASE("heaps: what there is, and of the rest the reason") {
   }
   const auto printed = lines(run(sactl({"heaps", "--names"})).out);
   CHECK(std::set<std::string>(printed.begin(), printed.end()) == names);
+}
+
+TEST_CASE("a format that there is not: those that are called nearly so are named") {
+  const auto said = [](const std::string& name) {
+    const Ran ran = run(sactl({"layout", name, "64x64"}));
+    CHECK(ran.status == 2);
+    CHECK(ran.out.empty());
+    CHECK(ran.err.find("no format \"" + name + "\"") != std::string::npos);
+    CHECK(ran.err.find("sactl formats lists all") != std::string::npos);
+    CAPTURE(ran.err);
+    return ran.err;
+  };
+  CHECK(said("nv12").find("near to it: NV12;") != std::string::npos);
+  CHECK(said("XRGB888").find("XRGB8888") != std::string::npos);
+  CHECK(said("RG16").find("drm:RG16 (RGB565), v4l2:RG16 (SRGGB16)") != std::string::npos);
+  CHECK(said("nothing like it").find("near to it") == std::string::npos);
+}
+
+TEST_CASE("a size that is none: what is one is said") {
+  const Ran ran = run(sactl({"layout", "NV12", "70000x1"}));
+  CHECK(ran.status == 2);
+  CHECK(ran.err.find("\"70000x1\" is no size; ask for WIDTHxHEIGHT, 1920x1080, each 1 to 65535 pixels") != std::string::npos);
+}
+
+TEST_CASE("formats: the whole table, as the library has it") {
+  const json value = answer({"formats"});
+  const auto all = sa::Format::all();
+  REQUIRE(value.at("formats").size() == all.size());
+  CHECK(value.at("refusals") == json::array());
+  const auto names = lines(run(sactl({"formats", "--names"})).out);
+  REQUIRE(names.size() == all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const json& one = value.at("formats").at(i);
+    CAPTURE(one.dump());
+    const sa::FormatInfo& info = all[i].info();
+    CHECK(one.at("name") == info.name);
+    CHECK(names[i] == info.name);
+    const auto is = [&](const char* member, bool there, const std::string& text) {
+      CHECK(one.at(member) == (there ? json(text) : json()));
+    };
+    is("drm", static_cast<bool>(info.drm), to_string(info.drm));
+    is("v4l2", static_cast<bool>(info.v4l2), to_string(info.v4l2));
+    is("v4l2_split", static_cast<bool>(info.v4l2_split), to_string(info.v4l2_split));
+    is("gstreamer", !info.gstreamer.empty(), std::string(info.gstreamer));
+  }
+  const Ran ran = run(sactl({"formats"}));
+  CHECK(ran.status == 0);
+  CHECK(lines(ran.out).size() == all.size() + 1);
+  CHECK(lines(ran.out).at(0).starts_with("NAME"));
+}
+
+TEST_CASE("layout: what the library lays out, as JSON and as its own text") {
+  for (const sa::Format format : sa::Format::all()) {
+    const std::string name(format.name());
+    CAPTURE(name);
+    sa::LayoutRule nothing;
+    nothing.format = format;
+    const sa::ImageLayout layout = sa::lay_out(nothing, 642, 481);
+    const json value = answer({"layout", name, "642x481"});
+    check_layout(value);
+    CHECK(value.at("format") == name);
+    CHECK(value.at("width") == 642);
+    CHECK(value.at("height") == 481);
+    CHECK(value.at("modifier") == "0x0000000000000000");
+    CHECK(value.at("sources") == json::array());
+    REQUIRE(value.at("planes").size() == format.plane_count());
+    for (unsigned i = 0; i < format.plane_count(); ++i) {
+      const sa::PlaneLayout& plane = layout.planes[i];
+      CHECK(value.at("planes").at(i) ==
+            json{{"buffer", plane.buffer}, {"stride", plane.stride}, {"offset", plane.offset}, {"rows", plane.rows}});
+    }
+    REQUIRE(value.at("sizes").size() == layout.buffer_count());
+    CHECK(value.at("sizes").at(0) == layout.sizes[0]);
+    const Ran ran = run(sactl({"layout", name, "642x481"}));
+    CHECK(ran.status == 0);
+    CHECK(lines(ran.out).back() == to_string(layout)); // where an answer is looked for
+  }
+  CHECK(answer({"layout", "I420", "64x64"}).at("format") == "YUV420");                   // GStreamer's name
+  CHECK(answer({"layout", "drm:RG16", "64x64"}).at("format") == "RGB565");               // DRM's code
+  CHECK(answer({"layout", "v4l2:RG16", "64x64"}).at("format") == "SRGGB16");             // V4L2's, which has the same letters
+  CHECK(answer({"layout", "v4l2:NM12", "64x64"}).at("sizes") == json::array({64 * 96})); // no device asks for separate buffers
+}
+
+TEST_CASE("select --image: each format that is asked for is a choice or a refusal, and so is each heap") {
+  for (const char* wanted : {"NV12", "NV12,XRGB8888", "any", "drm:RG16,v4l2:RG16"}) {
+    CAPTURE(wanted);
+    const std::string image = std::string(wanted) + ":640x480";
+    const json value = answer({"select", "--image", image, "--size", "1M"});
+    CHECK(value.at("constraints").is_string());
+    std::set<std::string> formats;
+    std::set<std::string> heaps;
+    for (const auto& choice : value.at("choices")) {
+      CAPTURE(choice.dump());
+      check_choice(choice);
+      formats.insert(choice.at("layout").at("format"));
+      heaps.insert(choice.at("heap"));
+      CHECK(choice.at("layout").at("width") == 640);
+      CHECK(choice.at("layout").at("height") == 480);
+    }
+    for (const auto& refusal : value.at("refusals")) {
+      check_image_refusal(refusal);
+      CHECK(refusal.at("width_that_fits").is_null());
+      if (refusal.at("heap").is_string()) {
+        heaps.insert(refusal.at("heap"));
+      }
+    }
+    std::set<std::string> all_heaps;
+    for (const json all = answer({"heaps"}); const auto& heap : all.at("heaps")) {
+      all_heaps.insert(heap.at("name"));
+    }
+    CHECK(heaps == all_heaps);
+    const std::string text = run(sactl({"select", "--image", image})).out;
+    if (std::string(wanted) == "any") {
+      CHECK(formats.size() == sa::Format::all().size());
+    } else {
+      CHECK(formats.size() == static_cast<std::size_t>(1 + (std::string(wanted).find(',') != std::string::npos ? 1 : 0)));
+      const json& first = value.at("choices").at(0).at("layout");
+      CHECK(first.at("format") == (image.starts_with("drm") ? "RGB565" : "NV12")); // the preferred one
+    }
+    REQUIRE_FALSE(value.at("choices").empty());
+    const sa::ImageLayout best = sa::parse_layout(lines(text).back());
+    CHECK(best.format.name() == value.at("choices").at(0).at("layout").at("format"));
+    CHECK(best.width == 640);
+  }
+  const json value = answer({"select", "--image", "NV12:640x480", "--constraints", "align=4K"});
+  CHECK(value.at("constraints").get<std::string>().find("align=4K") != std::string::npos);
+}
+
+TEST_CASE("select --image: a size that no buffer has is refused for every format, and status 1") {
+  const Ran ran = run(sactl({"select", "--image", "XRGB8888,NV12:65535x65535", "--json"}));
+  CHECK(ran.status == 1);
+  CHECK(ran.err.empty());
+  const json value = json::parse(ran.out);
+  CHECK(value.at("choices").empty());
+  std::vector<std::string> formats;
+  for (const auto& refusal : value.at("refusals")) {
+    check_image_refusal(refusal);
+    if (refusal.at("format").is_string()) {
+      formats.push_back(refusal.at("format"));
+    }
+  }
+  CHECK(formats == std::vector<std::string>{"XRGB8888", "NV12"});
+  const Ran text = run(sactl({"select", "--image", "XRGB8888,NV12:65535x65535"}));
+  CHECK(text.status == 1);
+  CHECK(lines(text.out).back().starts_with("no  "));
+  CHECK(lines(text.out).back().find("2147483647") != std::string::npos);
+}
+
+TEST_CASE("devices: every node is one, or refused") {
+  const json value = answer({"devices"});
+  std::set<std::string> nodes;
+  std::string shown = run(sactl({"devices"})).out;
+  for (const auto& device : value.at("devices")) {
+    CAPTURE(device.dump());
+    nodes.insert(device.at("node"));
+    const std::set<std::string> roles{"capture", "output", "mem2mem", "display", "render"};
+    CHECK(roles.contains(device.at("role")));
+    CHECK_FALSE(device.at("driver").get<std::string>().empty());
+    const bool video = device.at("node").get<std::string>().starts_with("/dev/video");
+    for (const char* member : {"format", "width", "height"}) {
+      CHECK((device.at(member).is_null() || video));
+    }
+    CHECK(device.at("width").is_number_unsigned() == device.at("height").is_number_unsigned());
+    CHECK((device.at("format").is_null() || device.at("format").is_string()));
+    CHECK(device.at("display") == (device.at("role") == "display"));
+    CHECK(shown.find(device.at("node").get<std::string>() + " ") != std::string::npos);
+    if (device.at("role") != "render") {
+      const json formats = answer({"formats", "--for", device.at("node")});
+      CHECK_FALSE(formats.at("formats").empty());
+    }
+  }
+  for (const auto& refusal : value.at("refusals")) {
+    CAPTURE(refusal.dump());
+    CHECK_FALSE(refusal.at("reason").get<std::string>().empty());
+    nodes.insert(refusal.at("node"));
+  }
+  std::set<std::string> expected;
+  std::error_code ec;
+  for (const auto& [folder, prefixes] :
+       std::vector<std::pair<std::string, std::vector<std::string>>>{{"/dev", {"video"}}, {"/dev/dri", {"card", "renderD"}}}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
+      const std::string name = entry.path().filename();
+      for (const auto& prefix : prefixes) {
+        if (name.starts_with(prefix) && name.find_first_not_of("0123456789", prefix.size()) == std::string::npos) {
+          expected.insert(entry.path());
+        }
+      }
+    }
+  }
+  CHECK(nodes == expected);
+}
+
+TEST_CASE("a device's formats, layouts and choices agree") {
+  for (const auto& node : nodes_with_formats()) {
+    CAPTURE(node);
+    const json formats = answer({"formats", "--for", node});
+    for (const auto& one : formats.at("refusals")) { // what the table lacks: there is no other device
+      CHECK_FALSE(sa::Format::find(one.at("format").get<std::string>()));
+    }
+    const std::string name = formats.at("formats").at(0).at("name");
+    const Ran laid = run(sactl({"layout", name, "640x480", "--for", node, "--json"}));
+    CAPTURE(laid.err);
+    Words select = sactl({"select", "--image", name + ":640x480", "--for", node, "--json"});
+    const Ran ran = run(select);
+    const json selected = json::parse(ran.out);
+    REQUIRE(laid.status == ran.status);
+    if (laid.status != 0) {
+      CHECK(laid.err.starts_with("sactl: no layout of " + name + " 640x480 suits " + node + ": "));
+      continue;
+    }
+    json layout = json::parse(laid.out);
+    check_layout(layout);
+    CHECK_FALSE(layout.at("sources").empty());
+    CHECK(layout.at("sources").at(0).get<std::string>().find(node) != std::string::npos);
+    layout.erase("sactl");
+    layout.erase("command");
+    CHECK(selected.at("choices").at(0).at("layout") == layout);
+    for (const auto& choice : selected.at("choices")) {
+      check_choice(choice);
+    }
+  }
+}
+
+TEST_CASE("a width that does not fit: one that does is named, and fits") {
+  const Folder folder;
+  const std::string file = folder.file("sa.toml");
+  const auto configured = [&] { ::setenv("SA_CONFIG", file.c_str(), 1); };
+  const std::vector<std::string> nodes = nodes_with_formats();
+  bool found = false;
+  for (const auto& strict : nodes) {
+    for (const auto& other : nodes) {
+      CAPTURE(strict);
+      CAPTURE(other);
+      const json formats = json::parse(run(sactl({"formats", "--for", strict, "--for", other, "--json"})).out).at("formats");
+      if (strict == other || formats.empty()) {
+        continue;
+      }
+      // Where rows of the other one are as long as the picture is wide and no longer, as vim2m's, not every width will do.
+      std::ofstream(file) << "[[device]]\nmatch = \"" + strict + "\"\nlayout = \"stride-align=256\"\n";
+      const std::string name = formats.at(0).at("name");
+      const Words both{"--for", strict, "--for", other};
+      const auto with_both = [&](Words words) {
+        words.insert(words.end(), both.begin(), both.end());
+        return words;
+      };
+      const Ran ran = run(sactl(with_both({"select", "--json", "--image", name + ":600x400"})), configured);
+      const json selected = json::parse(ran.out);
+      for (const auto& refusal : selected.at("refusals")) {
+        check_image_refusal(refusal);
+        if (refusal.at("width_that_fits").is_null()) {
+          continue;
+        }
+        found = true;
+        CHECK(ran.status == 1);
+        CHECK(refusal.at("format") == name);
+        const int width = refusal.at("width_that_fits");
+        CHECK(width > 600);
+        const Ran narrow = run(sactl(with_both({"layout", name, "600x400"})), configured);
+        check_failed(narrow, "profile of " + strict); // both that exclude each other
+        CHECK(narrow.err.find(other + ": VIDIOC_TRY_FMT") != std::string::npos);
+        CHECK(narrow.err.find(std::to_string(width)) != std::string::npos);
+        const json wide = answer(with_both({"layout", name, std::to_string(width) + "x400"}), configured);
+        CHECK(wide.at("planes").at(0).at("stride").get<int>() % 256 == 0);
+      }
+    }
+  }
+  if (!found) {
+    MESSAGE("skipped: no two devices of which one takes rows of one length only");
+  }
+}
+
+TEST_CASE("formats: what one of two devices has and the other has not is refused, once for each reason") {
+  const std::vector<std::string> nodes = nodes_with_formats();
+  if (nodes.size() < 2) {
+    MESSAGE("skipped: fewer than two devices with formats");
+    return;
+  }
+  const auto names_of = [](const json& formats) {
+    std::set<std::string> names;
+    for (const auto& one : formats) {
+      names.insert(one.at("name"));
+    }
+    return names;
+  };
+  for (std::size_t i = 1; i < nodes.size(); ++i) {
+    CAPTURE(nodes[i]);
+    const auto first = names_of(answer({"formats", "--for", nodes[0]}).at("formats"));
+    const auto second = names_of(answer({"formats", "--for", nodes[i]}).at("formats"));
+    const Ran ran = run(sactl({"formats", "--for", nodes[0], "--for", nodes[i], "--json"}));
+    const json both = json::parse(ran.out);
+    const auto shared = names_of(both.at("formats"));
+    CHECK(ran.status == (shared.empty() ? 1 : 0));
+    std::set<std::string> expected;
+    std::set_intersection(first.begin(), first.end(), second.begin(), second.end(), std::inserter(expected, expected.end()));
+    CHECK(shared == expected);
+    std::set<std::string> refused;
+    std::set<std::string> reasons;
+    for (const auto& one : both.at("refusals")) {
+      reasons.insert(one.at("reason"));
+      if (sa::Format::find(one.at("format").get<std::string>())) {
+        refused.insert(one.at("format"));
+      }
+    }
+    expected.clear();
+    std::set_symmetric_difference(first.begin(), first.end(), second.begin(), second.end(),
+                                  std::inserter(expected, expected.end()));
+    CHECK(refused == expected);
+    const std::string text = run(sactl({"formats", "--for", nodes[0], "--for", nodes[i]})).out;
+    for (const auto& reason : reasons) {
+      CHECK(text.find(reason) != std::string::npos);
+      CHECK(text.find(reason) == text.rfind(reason));
+    }
+  }
 }
 
 TEST_CASE("alloc: each heap gives what it says") {
@@ -445,6 +834,20 @@ TEST_CASE("a user without rights" * doctest::skip(!is_root())) {
   }
   CHECK(answer({"alloc", "system", "4K"}, become_nobody).at("buffers").size() == 1);
   CHECK(answer({"probe"}, become_nobody).at("devices").is_array());
+  const json devices = answer({"devices"}, become_nobody);
+  const std::string shown = run(sactl({"devices"}), become_nobody).out;
+  for (const auto& refusal : devices.at("refusals")) {
+    CAPTURE(refusal.dump());
+    CHECK(refusal.at("reason").get<std::string>().find(refusal.at("node")) != std::string::npos);
+    CHECK(shown.find(refusal.at("node").get<std::string>()) != std::string::npos);
+  }
+  std::set<std::string> reasons;
+  for (const auto& line : lines(shown)) {
+    if (line.starts_with("no  ")) {
+      CAPTURE(line);
+      CHECK(reasons.insert(line.substr(line.find(": "))).second); // said once
+    }
+  }
 
   // From one user to another: the path's permissions decide.
   const Folder folder;
@@ -487,6 +890,10 @@ TEST_CASE("a machine without any node" * doctest::skip(!is_root())) {
     CHECK(heap.at("usable") == heap.at("name").get<std::string>().starts_with("memfd:4k"));
   }
   CHECK(answer({"probe"}, hide_devices).at("devices").empty());
+  CHECK(answer({"devices"}, hide_devices).at("devices").empty());
+  CHECK(answer({"devices"}, hide_devices).at("refusals").empty());
+  CHECK(run(sactl({"devices"}), hide_devices).out == "no device: there is no /dev/dri/* and no /dev/video*\n");
+  CHECK(answer({"layout", "NV12", "64x64"}, hide_devices).at("sizes") == json::array({64 * 96}));
   CHECK(run(sactl({"probe"}), hide_devices).out.starts_with("no device that imports buffers"));
   CHECK(answer({"alloc", "system", "4K"}, hide_devices).at("buffers").at(0).at("heap") == "memfd:4k");
   CHECK(answer({"bench", "system", "--seconds", "0.05"}, hide_devices).at("heap") == "memfd:4k");
@@ -508,7 +915,12 @@ TEST_CASE("output that nobody takes") {
   const std::vector<Words> all{{"heaps"},
                                {"heaps", "--json"},
                                {"heaps", "--names"},
+                               {"devices"},
+                               {"formats"},
+                               {"formats", "--json"},
+                               {"layout", "NV12", "64x64"},
                                {"select"},
+                               {"select", "--image", "NV12:64x64"},
                                {"probe"},
                                {"alloc", "memfd:4k", "4K"},
                                {"alloc", "memfd:4k", "4K", "--count", "100", "--json"}, // more than a buffer of stdio
@@ -539,6 +951,10 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
   const std::vector<Words> all{{"heaps"},
                                {"select"},
                                {"select", "--constraints", "contiguous,dma-buf"},
+                               {"select", "--image", "NV12,XRGB8888:1920x1080"},
+                               {"devices"},
+                               {"formats"},
+                               {"layout", "YUV420", "1920x1080"},
                                {"probe"},
                                {"alloc", "memfd:4k", "4M", "--count", "2"},
                                {"bench", "memfd:4k", "--seconds", "0.05"}};
@@ -600,7 +1016,9 @@ TEST_CASE("Ctrl-C at any moment leaves nothing behind") {
   const Folder folder;
   const std::string path = folder.file("s");
   const std::vector<Words> all{{"heaps"},
+                               {"devices"},
                                {"select", "--probe"},
+                               {"select", "--image", "any:640x480", "--probe"},
                                {"probe"},
                                {"alloc", "memfd:4k", "16M", "--count", "4"},
                                {"alloc", "memfd:4k", "1M", "--hold"},
@@ -689,6 +1107,7 @@ TEST_CASE("the manual page and the completions are well formed") {
   CHECK(complete("sactl alloc --pre", "sactl alloc --pre") == "--prefault\n");
   CHECK(complete("sactl alloc memfd:4", "sactl alloc memfd : 4") == "4k\n");
   CHECK(complete("sactl alloc syst", "sactl alloc syst") == "system\n");
+  CHECK(complete("sactl layout NV1", "sactl layout NV1") == "NV12 NV16 NV15\n");
   CHECK(complete("sactl bench nothing", "sactl bench nothing") == "\n");
 }
 

@@ -7,8 +7,11 @@ namespace sactl {
 
 std::unique_ptr<Command> make_alloc();
 std::unique_ptr<Command> make_bench();
+std::unique_ptr<Command> make_devices();
 std::unique_ptr<Command> make_doctor();
+std::unique_ptr<Command> make_formats();
 std::unique_ptr<Command> make_heaps();
+std::unique_ptr<Command> make_layout();
 std::unique_ptr<Command> make_load_carveout();
 std::unique_ptr<Command> make_probe();
 std::unique_ptr<Command> make_recv();
@@ -26,6 +29,12 @@ std::span<const Entry> commands() {
   static constexpr std::array all{
       Entry{"heaps", "List the heaps of this machine; for one that cannot be used, the reason and the fix", "sactl heaps",
             &make_heaps},
+      Entry{"devices", "List the devices of this machine, what each does with pictures, and the format that is set",
+            "sactl devices", &make_devices},
+      Entry{"formats", "List the pixel formats that all of some devices have, by their names in DRM, V4L2 and GStreamer",
+            "sactl formats --for /dev/video0 --for /dev/dri/card0", &make_formats},
+      Entry{"layout", "Show how a picture lies in memory: strides, offsets and sizes, as devices demand them",
+            "sactl layout NV12 1920x1080 --for /dev/video0", &make_layout},
       Entry{"select", "Rank the heaps for some devices, and say of every other heap why not",
             "sactl select --for /dev/video0 --for /dev/dri/card0 --probe", &make_select},
       Entry{"probe", "Show which device takes memory of which heap, by importing for real", "sactl probe", &make_probe},

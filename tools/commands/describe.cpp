@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "commands/describe.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include <fmt/format.h>
@@ -92,19 +93,29 @@ std::string names_of(const std::vector<const CLI::App*>& commands) {
   return words;
 }
 
+/// The command whose --names are what its first argument may be.
+const char* list_for(const CLI::App& app) {
+  const auto options = options_of(app);
+  const bool format = std::any_of(options.begin(), options.end(), [](const CLI::Option* one) {
+    return one->get_positional() && one->get_name(true) == "format";
+  });
+  return format ? "formats" : "heaps";
+}
+
 std::string bash(const CLI::App& app) {
   const auto commands = commands_of(app);
   // A heap's name has a colon, at which readline breaks words: the word is taken from the line, and what readline has before
   // its own is taken off the answers.
-  std::string script = "# bash completion for sactl\n_sactl() {\n  local line=${COMP_LINE:0:COMP_POINT} words= before\n"
-                       "  local word=${COMP_WORDS[COMP_CWORD]}\n"
-                       "  [ -z \"$line\" ] || word=${line##*[[:space:]]}\n"
-                       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n";
+  std::string script =
+      "# bash completion for sactl\n_sactl() {\n  local line=${COMP_LINE:0:COMP_POINT} list=heaps words= before\n"
+      "  local word=${COMP_WORDS[COMP_CWORD]}\n"
+      "  [ -z \"$line\" ] || word=${line##*[[:space:]]}\n"
+      "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n";
   script += fmt::format("    words='{} {}'\n  else\n    case ${{COMP_WORDS[1]}} in\n", names_of(commands), long_options(app));
   for (const CLI::App* command : commands) {
-    script += fmt::format("      {}) words='{}' ;;\n", command->get_name(), long_options(*command));
+    script += fmt::format("      {}) words='{}' list={} ;;\n", command->get_name(), long_options(*command), list_for(*command));
   }
-  script += "    esac\n    [[ $word == -* ]] || words=$(sactl heaps --names 2>/dev/null)\n  fi\n"
+  script += "    esac\n    [[ $word == -* ]] || words=$(sactl $list --names 2>/dev/null)\n  fi\n"
             "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
             "  if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then\n"
             "    before=${word%\"${word##*:}\"}\n"
@@ -143,7 +154,7 @@ std::string zsh(const CLI::App& app) {
                               flag(*option) ? "" : ":value:_files");
       }
     }
-    script += " \\\n        '*:heap:($(sactl heaps --names 2>/dev/null))'\n      ;;\n";
+    script += fmt::format(" \\\n        '*:name:($(sactl {} --names 2>/dev/null))'\n      ;;\n", list_for(*command));
   }
   script += "  esac\n}\n_sactl \"$@\"\n";
   return script;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// sactl probe
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
 #include <fmt/format.h>
@@ -9,28 +8,10 @@
 #include <sa/sa.hpp>
 
 #include "commands/command.hpp"
+#include "system/device_nodes.hpp"
 
 namespace sactl {
 namespace {
-
-/// Nodes that may be devices: those of DRM cards and of V4L2.
-std::vector<std::string> nodes() {
-  std::vector<std::string> found;
-  std::error_code ec;
-  for (const auto& [folder, prefix] : {std::pair{"/dev/dri", "card"}, {"/dev", "video"}}) {
-    for (std::filesystem::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec)) {
-      const std::string name = entry->path().filename();
-      const std::string digits = name.starts_with(prefix) ? name.substr(std::string_view(prefix).size()) : "";
-      if (!digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos) {
-        found.push_back(entry->path());
-      }
-    }
-  }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return a.size() != b.size() ? a.size() < b.size() : a < b; // video2 before video10
-  });
-  return found;
-}
 
 /// What a device was found to need.
 struct Found {
@@ -89,7 +70,7 @@ public:
     Table table({"DEVICE", "HEAP", "", "SAID"});
     std::vector<Found> found;
     const bool all = nodes_.empty();
-    for (const auto& node : all ? nodes() : nodes_) {
+    for (const auto& node : all ? importer_nodes() : nodes_) {
       sa::Device device;
       sa::Selection selection;
       Json entry{{"device", node}};
