@@ -21,7 +21,8 @@ void repeat(const std::error_code& answered, const std::string& said, std::error
 
 } // namespace
 
-std::vector<LayoutRule> Consumer::rules(Format format, std::uint32_t width, std::uint32_t height, std::error_code& ec) const {
+std::shared_ptr<const std::vector<LayoutRule>> Consumer::rules(Format format, std::uint32_t width, std::uint32_t height,
+                                                               std::error_code& ec) const {
   const auto known = [&]() -> std::shared_ptr<const Answer> {
     const std::lock_guard lock(mutex_);
     const auto found = std::find_if(answers_.begin(), answers_.end(), [&](const auto& one) {
@@ -42,7 +43,7 @@ std::vector<LayoutRule> Consumer::rules(Format format, std::uint32_t width, std:
     }
   }
   repeat(answer->ec, answer->said, ec);
-  return answer->rules;
+  return {answer, &answer->rules};
 }
 
 ImageLayout Consumer::confirm(const ImageLayout& layout, std::error_code& ec) const {

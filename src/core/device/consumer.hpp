@@ -41,8 +41,8 @@ public:
   [[nodiscard]] virtual ImportAnswer import(const Image& image) const = 0;
 
   /// Behind Device::rules(), remembered: a device is asked once for each format and size. Any thread may call it.
-  [[nodiscard]] std::vector<LayoutRule> rules(Format format, std::uint32_t width, std::uint32_t height,
-                                              std::error_code& ec) const;
+  [[nodiscard]] std::shared_ptr<const std::vector<LayoutRule>> rules(Format format, std::uint32_t width, std::uint32_t height,
+                                                                     std::error_code& ec) const;
 
   /// What the device makes of @p layout, which obeys its rules: the same, with the sizes of the buffers that it then needs;
   /// remembered. @p ec when it does not take it.

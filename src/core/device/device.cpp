@@ -253,7 +253,7 @@ std::vector<LayoutRule> Device::rules(Format format, std::uint32_t width, std::u
       });
       return {};
     }
-    return consumer_->rules(format, width, height, ec);
+    return *consumer_->rules(format, width, height, ec);
   });
 }
 

@@ -267,7 +267,7 @@ void check(const ImageLayout& layout, std::error_code& ec) noexcept {
 
 ImageLayout lay_out(const LayoutRule& rule, std::uint32_t width, std::uint32_t height) {
   return detail::or_throw(
-      "", [&] { return fmt::format("lay out {} {}x{}", rule.format ? rule.format.name() : "a picture", width, height); },
+      "", [&] { return fmt::format("lay out {}x{} pixels", width, height); },
       [&](std::error_code& ec) { return lay_out(rule, width, height, ec); });
 }
 

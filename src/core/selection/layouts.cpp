@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -16,38 +17,29 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-using Rules = std::vector<LayoutRule>;
+/// To choose one of.
+using Rules = std::shared_ptr<const std::vector<LayoutRule>>;
 
-/// What a device demands, its profile included: one rule, or several to choose from. Empty, with @p why: it does not take that.
-Rules rules_of(const Device& device, Format format, std::uint32_t width, std::uint32_t height, const Wishes& wishes,
-               std::string& why) {
-  const Explanation refused;
-  std::error_code ec;
-  Rules rules = device.rules(format, width, height, ec);
-  if (ec) {
-    why = refused.text().empty() ? ec.message() : refused.text();
-    return {};
-  }
-  for (const DeviceProfile& profile : wishes.profiles) {
-    if (profile.layout == LayoutRule{} || !matches(profile, device.info())) {
-      continue;
+/// What the devices demand, and after each what the profiles of it do. False, with @p why: one does not take that.
+bool ask(const std::vector<Device>& devices, Format format, std::uint32_t width, std::uint32_t height, const Wishes& wishes,
+         std::vector<Rules>& all, std::string& why) {
+  for (const Device& device : devices) {
+    const Explanation refused;
+    std::error_code ec;
+    all.push_back(device.consumer()->rules(format, width, height, ec));
+    if (ec) {
+      why = refused.text().empty() ? ec.message() : refused.text();
+      return false;
     }
-    LayoutRule wanted = profile.layout;
-    wanted.sources = {"profile of " + profile.match};
-    Rules both;
-    for (const LayoutRule& rule : rules) {
-      std::error_code conflict;
-      const Explanation said;
-      LayoutRule merged = merge(rule, wanted, conflict);
-      if (conflict) {
-        why = said.text();
-      } else {
-        both.push_back(std::move(merged));
+    for (const DeviceProfile& profile : wishes.profiles) {
+      if (profile.layout != LayoutRule{} && matches(profile, device.info())) {
+        LayoutRule wanted = profile.layout;
+        wanted.sources = {"profile of " + profile.match};
+        all.push_back(std::make_shared<const std::vector<LayoutRule>>(1, std::move(wanted)));
       }
     }
-    rules = std::move(both);
   }
-  return rules;
+  return true;
 }
 
 /// One rule of each device, merged; the first such choice that can be laid out.
@@ -75,7 +67,7 @@ private:
       keep(device, said.text());
       return std::nullopt;
     }
-    for (const LayoutRule& rule : devices_[device]) {
+    for (const LayoutRule& rule : *devices_[device]) {
       ec.clear();
       const LayoutRule merged = device == 0 ? rule : merge(so_far, rule, ec);
       if (ec) {
@@ -91,7 +83,7 @@ private:
   std::string pair_in_conflict(std::size_t device, const LayoutRule& so_far, const LayoutRule& rule) {
     for (std::size_t other = 0; other < device; ++other) {
       std::string sentence;
-      const bool excluded = std::all_of(devices_[other].begin(), devices_[other].end(), [&](const LayoutRule& one) {
+      const bool excluded = std::all_of(devices_[other]->begin(), devices_[other]->end(), [&](const LayoutRule& one) {
         const Explanation said;
         std::error_code ec;
         (void)merge(one, rule, ec);
@@ -130,7 +122,7 @@ std::uint32_t width_that_fits(Format format, std::uint32_t width, std::uint32_t 
   std::uint64_t bytes = 1;  // that rows are a multiple of
   std::uint64_t pixels = 1; // likewise
   for (const Rules& rules : found) {
-    for (const LayoutRule& rule : rules) {
+    for (const LayoutRule& rule : *rules) {
       const std::uint64_t both = std::lcm(bytes, std::uint64_t{rule.stride_align});
       const std::uint64_t step = std::lcm(pixels, std::uint64_t{rule.width_step});
       bytes = both <= max_image_side * std::uint64_t{16} ? both : bytes;
@@ -146,12 +138,9 @@ std::uint32_t width_that_fits(Format format, std::uint32_t width, std::uint32_t 
     return 0;
   }
   std::vector<Rules> all;
-  for (const Device& device : devices) {
-    std::string why;
-    all.push_back(rules_of(device, format, static_cast<std::uint32_t>(wider), height, wishes, why));
-    if (all.back().empty()) {
-      return 0;
-    }
+  std::string why;
+  if (!ask(devices, format, static_cast<std::uint32_t>(wider), height, wishes, all, why)) {
+    return 0;
   }
   return Chooser(all, static_cast<std::uint32_t>(wider), height).choose() ? static_cast<std::uint32_t>(wider) : 0;
 }
@@ -169,14 +158,11 @@ FormatAnswer layout_for(Format format, std::uint32_t width, std::uint32_t height
   FormatAnswer answer;
   std::vector<Rules> all;
   all.reserve(devices.size() + 1);
-  if (devices.empty()) {
-    all.push_back({LayoutRule{.format = format}});
-  }
-  for (const Device& device : devices) {
-    all.push_back(rules_of(device, format, width, height, wishes, answer.why));
-    if (all.back().empty()) {
-      return answer;
-    }
+  LayoutRule any;
+  any.format = format;
+  all.push_back(std::make_shared<const std::vector<LayoutRule>>(1, std::move(any)));
+  if (!ask(devices, format, width, height, wishes, all, answer.why)) {
+    return answer;
   }
   Chooser chooser(all, width, height);
   auto chosen = chooser.choose();

@@ -92,10 +92,10 @@ TEST_CASE("a layout obeys its rule") {
 }
 
 TEST_CASE("a picture that is too large is an error and not a small buffer") {
-  CHECK(refused(rule("NV12"), 65535, 65535) == "lay out NV12 65535x65535: NV12: 65535x65535 take 4294967296 bytes and more; "
+  CHECK(refused(rule("NV12"), 65535, 65535) == "lay out 65535x65535 pixels: NV12: 65535x65535 take 4294967296 bytes and more; "
                                                "kernel interfaces count to 2147483647 in one buffer");
   CHECK_FALSE(refused(rule("R8"), 65535, 65535).empty());
-  CHECK(refused(rule("R8"), 65536, 1) == "lay out R8 65536x1: 65536x1: a side is from 1 to 65535 pixels");
+  CHECK(refused(rule("R8"), 65536, 1) == "lay out 65536x1 pixels: 65536x1: a side is from 1 to 65535 pixels");
   CHECK_FALSE(refused(rule("R8"), 1, 0xffffffff).empty());
   CHECK_FALSE(refused(rule("R8"), 0, 1).empty());
   CHECK_FALSE(refused(rule("R8"), 1, 0).empty());
@@ -133,12 +133,12 @@ TEST_CASE("a preference refuses nothing") {
 
 TEST_CASE("what cannot be laid out is refused with what was in the way") {
   CHECK(refused(rule("R8", "stride=1936"), 1937, 4) ==
-        "lay out R8 1937x4: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
+        "lay out 1937x4 pixels: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
         "taken");
   LayoutRule camera = rule("NV12", "stride-max=1000");
   camera.sources = {"/dev/video0: VIDIOC_TRY_FMT"};
   CHECK(refused(camera, 1002, 4).ends_with("more than 1000 are not taken (/dev/video0: VIDIOC_TRY_FMT)"));
-  CHECK(refused(LayoutRule{}, 4, 4) == "lay out a picture 4x4: the rule has no format");
+  CHECK(refused(LayoutRule{}, 4, 4) == "lay out 4x4 pixels: the rule has no format");
 }
 
 TEST_CASE("the text of a layout is read strictly") {
