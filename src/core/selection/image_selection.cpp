@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "core/base/failure.hpp"
+#include "core/device/consumer.hpp"
 #include "core/heap/candidates.hpp"
 #include "core/selection/layouts.hpp"
 
@@ -51,8 +52,10 @@ Image image_from(Heap& heap, const ImageLayout& layout, const AllocRequest& memo
 }
 
 /// Has every device import a picture of that layout. False, with the reason, when one refuses.
-bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, const AllocRequest& memory,
-           const Constraints& constraints) {
+bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, AllocRequest memory, const Constraints& constraints) {
+  for (const Device& device : devices) { // a node takes buffers of the format that is set, which may be larger
+    memory.size = std::max(memory.size, device.consumer()->probe_size());
+  }
   const Explanation refused;
   std::error_code ec;
   const Image image = image_from(heap, served.answer.layout, memory, constraints, ec);
