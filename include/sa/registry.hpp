@@ -30,6 +30,10 @@
 
 namespace sa { inline namespace v0 {
 
+namespace detail {
+struct Snapshot;
+}
+
 /// A name for heaps, tried in order.
 struct Alias {
   std::string name;
@@ -150,6 +154,7 @@ public:
 
 private:
   struct SA_PRIVATE State;
+  [[nodiscard]] SA_PRIVATE std::shared_ptr<const detail::Snapshot> now() const noexcept;
   std::unique_ptr<State> state_;
 };
 

@@ -22,20 +22,16 @@
 #include "core/heap/backend.hpp"
 #include "core/heap/request.hpp"
 #include "core/registry/aliases.hpp"
-#include "core/selection/image_selection.hpp"
-#include "core/selection/selection.hpp"
+#include "core/registry/snapshot.hpp"
 
 namespace sa { inline namespace v0 {
 namespace {
 
 using detail::Aliases;
+using detail::Entry;
 using detail::fail;
 using detail::Heaps;
-
-struct Entry {
-  std::string name; ///< beside the heap: a search touches nothing else
-  std::shared_ptr<Heap> heap;
-};
+using detail::Snapshot;
 
 // Of all registries, since a fork() must find them free: the child would wait for ever for a thread that it does not have.
 // Programs have one registry, which changes a handful of times.
@@ -55,27 +51,6 @@ constinit detail::SpinLock published; ///< of each State::current; for a search 
       published.unlock();
       writers.unlock();
     });
-
-/// Every name at one moment. It never changes: a reader that owns it needs no lock.
-struct Snapshot {
-  std::vector<Entry> entries; ///< heaps, then aliases
-  Heaps heaps;                ///< those of them that are no aliases, in order
-  std::shared_ptr<const Configuration> configuration;
-  detail::Wishes wishes; ///< the configuration's, in names of heaps alone
-
-  [[nodiscard]] const std::shared_ptr<Heap>* find(std::string_view name) const noexcept {
-    if (name.empty()) {
-      return nullptr;
-    }
-    for (const Entry& entry : entries) {
-      // Names differ most at their end: one byte there spares nearly every comparison.
-      if (entry.name.size() == name.size() && entry.name.back() == name.back() && entry.name == name) {
-        return &entry.heap;
-      }
-    }
-    return nullptr;
-  }
-};
 
 Heaps discover(const Configuration& configuration) {
   Heaps found;
@@ -109,15 +84,6 @@ void warn_of(const std::vector<Error>& refused) {
       detail::log_warning([&] { return fmt::format("{}; nothing of this file is used", error.what()); });
     }
   }
-}
-
-/// "OPERATION for DEVICES under CONSTRAINTS"
-std::string asked_of(const Constraints& constraints, const std::vector<Device>& devices, std::string operation) {
-  for (const Device& device : devices) {
-    operation += fmt::format("{} {}", &device == devices.data() ? " for" : ",", device.info().name);
-  }
-  const std::string demands = to_string(constraints);
-  return demands.empty() ? operation : fmt::format("{} under \"{}\"", operation, demands);
 }
 
 } // namespace
@@ -237,6 +203,10 @@ Registry::Registry() : state_(std::make_unique<State>()) {
 }
 
 Registry::~Registry() = default;
+
+std::shared_ptr<const Snapshot> Registry::now() const noexcept {
+  return state_->now();
+}
 
 Registry& Registry::system() {
   static Registry* const instance = [] { // never destroyed: buffers may be freed by other objects' destructors at exit
@@ -435,80 +405,6 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, st
       });
     }
     return DmaBuf{};
-  });
-}
-
-Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices,
-                           const SelectOptions& options) const {
-  return detail::or_throw(
-      "", [&] { return asked_of(constraints, devices, "select a heap"); },
-      [&](std::error_code& ec) { return select(constraints, devices, options, ec); });
-}
-
-Selection Registry::select(const Constraints& constraints, const std::vector<Device>& devices, const SelectOptions& options,
-                           std::error_code& ec) const noexcept {
-  return detail::or_code(ec, [&] {
-    const auto now = state_->now();
-    return detail::select_heaps(now->heaps, {.size = options.size, .constraints = constraints}, devices, now->wishes,
-                                options.probe, ec);
-  });
-}
-
-DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, std::optional<Certainty> minimum) {
-  return detail::or_throw(
-      "", [&] { return asked_of(request.constraints, devices, fmt::format("allocate {}", detail::bytes_text(request.size))); },
-      [&](std::error_code& ec) { return allocate(devices, request, ec, minimum); });
-}
-
-DmaBuf Registry::allocate(const std::vector<Device>& devices, const AllocRequest& request, std::error_code& ec,
-                          std::optional<Certainty> minimum) noexcept {
-  return detail::or_code(ec, [&] {
-    detail::check_form(request, ec);
-    const auto now = state_->now();
-    const Selection selection = ec ? Selection{} : detail::select_heaps(now->heaps, request, devices, now->wishes, false, ec);
-    return ec ? DmaBuf{} : detail::allocate_selected(selection, request, minimum, ec);
-  });
-}
-
-ImageSelection Registry::select_image(const std::vector<Device>& devices, const ImageRequest& request,
-                                      const SelectOptions& options) const {
-  return detail::or_throw(
-      "",
-      [&] {
-        return asked_of(request.memory.constraints, devices,
-                        fmt::format("select a layout and a heap of {}x{} pixels", request.width, request.height));
-      },
-      [&](std::error_code& ec) { return select_image(devices, request, options, ec); });
-}
-
-ImageSelection Registry::select_image(const std::vector<Device>& devices, const ImageRequest& request,
-                                      const SelectOptions& options, std::error_code& ec) const noexcept {
-  return detail::or_code(ec, [&] {
-    const auto now = state_->now();
-    return detail::select_images(now->heaps, request, devices, now->wishes, options, ec);
-  });
-}
-
-Image Registry::allocate(const std::vector<Device>& devices, const ImageRequest& request, std::optional<Certainty> minimum) {
-  return detail::or_throw(
-      "",
-      [&] {
-        return asked_of(request.memory.constraints, devices,
-                        fmt::format("allocate an image of {}x{} pixels", request.width, request.height));
-      },
-      [&](std::error_code& ec) { return allocate(devices, request, ec, minimum); });
-}
-
-Image Registry::allocate(const std::vector<Device>& devices, const ImageRequest& request, std::error_code& ec,
-                         std::optional<Certainty> minimum) noexcept {
-  return detail::or_code(ec, [&]() -> Image {
-    AllocRequest memory = request.memory;
-    memory.size = std::max<std::size_t>(memory.size, 1); // the layout will say it
-    detail::check_form(memory, ec);
-    const auto now = state_->now();
-    const ImageSelection selection =
-        ec ? ImageSelection{} : detail::select_images(now->heaps, request, devices, now->wishes, {}, ec);
-    return ec ? Image{} : detail::allocate_image(selection, request, minimum, ec);
   });
 }
 
