@@ -24,6 +24,13 @@ namespace sa { inline namespace v0 { namespace v4l2 {
   return type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE || type == V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE;
 }
 
+/// The type of the queue (v4l2_buf_type) in which a node with these capabilities, as VIDIOC_QUERYCAP returned them, captures.
+[[nodiscard]] constexpr std::uint32_t capture_type(const v4l2_capability& capability) noexcept {
+  return (capability.device_caps & (V4L2_CAP_VIDEO_CAPTURE_MPLANE | V4L2_CAP_VIDEO_M2M_MPLANE)) != 0
+             ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
+             : V4L2_BUF_TYPE_VIDEO_CAPTURE;
+}
+
 /// The code under which V4L2 knows a layout's format: that of a buffer for each plane where it has several buffers. None: V4L2
 /// has none.
 [[nodiscard]] inline V4l2Fourcc fourcc_of(const ImageLayout& layout) noexcept {
