@@ -136,6 +136,13 @@ public:
   explicit operator bool() const noexcept { return !buffers_.empty(); }
 
   [[nodiscard]] const ImageLayout& layout() const noexcept { return layout_; }
+
+  /// Says that the picture lies otherwise in the same buffers: a driver that begins its pixels later (v4l2_plane::data_offset), a
+  /// decoder whose stream changed. An access that lasts keeps the layout it began with.
+  /// @throws Error EINVAL: as import(); EBADF: an empty image. The layout stays as it was.
+  void set_layout(const ImageLayout& layout);
+  void set_layout(const ImageLayout& layout, std::error_code& ec) noexcept;
+
   [[nodiscard]] std::span<const DmaBuf> buffers() const noexcept { return buffers_; }
   [[nodiscard]] const DmaBuf& buffer(unsigned index) const noexcept { return buffers_[index]; }
 

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include <sa/glue/drm.hpp>
+
 #include "core/base/device_node.hpp"
 #include "core/base/failure.hpp"
 #include "core/base/system_call.hpp"
@@ -99,42 +101,20 @@ public:
     if (ec) {
       return {{ec.value() == EBUSY ? ImportVerdict::Busy : ImportVerdict::Unknown, refused.text()}};
     }
-    const ImageLayout& layout = image.layout();
-    std::array<std::uint32_t, max_planes> of_buffer{}; // GEM handles; the same buffer twice has one, counted once
-    std::array<std::uint32_t, max_planes> handles{};
-    std::array<std::uint32_t, max_planes> pitches{};
-    std::array<std::uint32_t, max_planes> offsets{};
-    std::array<std::uint64_t, max_planes> modifiers{};
-    ImportAnswer result{{ImportVerdict::Accepted, {}}};
-    for (unsigned i = 0; i < layout.buffer_count() && result.verdict == ImportVerdict::Accepted; ++i) {
-      if (::drmPrimeFDToHandle(card.get(), image.buffer(i).fd(), &of_buffer[i]) != 0) {
-        result = import_refused("DRM_IOCTL_PRIME_FD_TO_HANDLE", errno);
+    for (const DmaBuf& buffer : image.buffers()) {
+      std::uint32_t handle = 0;
+      if (::drmPrimeFDToHandle(card.get(), buffer.fd(), &handle) != 0) {
+        return import_refused("DRM_IOCTL_PRIME_FD_TO_HANDLE", errno);
+      }
+      ::drmCloseBufferHandle(card.get(), handle);
+    }
+    if (extent_.width != 0) {
+      const drm::Framebuffer shown = drm::Framebuffer::make(card.get(), image, ec);
+      if (ec) {
+        return import_refused("DRM_IOCTL_MODE_ADDFB2", ec.value());
       }
     }
-    if (result.verdict == ImportVerdict::Accepted && extent_.width != 0) {
-      for (unsigned plane = 0; plane < layout.plane_count(); ++plane) {
-        handles[plane] = of_buffer[layout.planes[plane].buffer];
-        pitches[plane] = layout.planes[plane].stride;
-        offsets[plane] = static_cast<std::uint32_t>(layout.planes[plane].offset);
-        modifiers[plane] = layout.modifier;
-      }
-      std::uint32_t id = 0;
-      const bool linear = layout.modifier == DRM_FORMAT_MOD_LINEAR;
-      const int error = -::drmModeAddFB2WithModifiers(
-          card.get(), layout.width, layout.height, layout.format.info().drm.code, handles.data(), pitches.data(), offsets.data(),
-          linear ? nullptr : modifiers.data(), &id, linear ? 0 : DRM_MODE_FB_MODIFIERS);
-      if (error == 0) {
-        ::drmModeRmFB(card.get(), id);
-      } else {
-        result = import_refused("DRM_IOCTL_MODE_ADDFB2", error);
-      }
-    }
-    for (auto handle = of_buffer.begin(); handle != of_buffer.end(); ++handle) {
-      if (*handle != 0 && std::find(of_buffer.begin(), handle, *handle) == handle) {
-        ::drmCloseBufferHandle(card.get(), *handle);
-      }
-    }
-    return result;
+    return {{ImportVerdict::Accepted, {}}};
   }
 
   /// A driver that imports nothing at all says EINVAL too, and all drivers claim PRIME since Linux 6.6: a single page, which is

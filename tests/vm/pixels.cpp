@@ -51,12 +51,9 @@ bool close(const Rgb& a, const Rgb& b, int tolerance) {
          std::abs(a.blue - b.blue) <= tolerance;
 }
 
-Picture::Picture(const sa::ImageAccess& access, const sa::ImageLayout& layout,
-                 const std::array<std::uint32_t, sa::max_planes>& begins)
-    : name_(layout.format.name()) {
+Picture::Picture(const sa::ImageAccess& access, const sa::ImageLayout& layout) : name_(layout.format.name()) {
   for (unsigned plane = 0; plane < layout.plane_count(); ++plane) {
-    const sa::PlaneRows rows = access.plane(plane);
-    planes_[plane] = {rows.data() + begins[layout.planes[plane].buffer], rows.row_bytes(), rows.stride(), rows.size()};
+    planes_[plane] = access.plane(plane);
   }
 }
 

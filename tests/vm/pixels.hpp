@@ -26,9 +26,7 @@ bool close(const Rgb& a, const Rgb& b, int tolerance);
 class Picture {
 public:
   /// @param access outlives the object
-  /// @param begins bytes behind which the pixels of each buffer begin, beside what the layout says (v4l2_plane::data_offset)
-  Picture(const sa::ImageAccess& access, const sa::ImageLayout& layout,
-          const std::array<std::uint32_t, sa::max_planes>& begins = {});
+  Picture(const sa::ImageAccess& access, const sa::ImageLayout& layout);
 
   /// The colour at (x, y). Of a Bayer pattern both are even, and it is that of the two by two pixels. YUV is BT.601 with limited
   /// range.

@@ -74,6 +74,7 @@ void Queue::set(const sa::ImageLayout& layout) {
   v4l2_format format = sa::v4l2::format_of(layout, type_);
   REQUIRE(::ioctl(fd_, VIDIOC_S_FMT, &format) == 0);
   REQUIRE(sa::v4l2::holds(layout, format));
+  layout_ = layout;
 }
 
 void Queue::start(const std::vector<sa::Image>& images) {
@@ -108,13 +109,7 @@ Done Queue::dequeue() {
   sa::v4l2::Buffer slot(type_);
   REQUIRE(::ioctl(fd_, VIDIOC_DQBUF, &slot.buffer()) == 0);
   REQUIRE((slot.buffer().flags & V4L2_BUF_FLAG_ERROR) == 0);
-  Done done{slot.buffer().index, slot.buffer().sequence, {}};
-  if (sa::v4l2::multi_planar(type_)) {
-    for (unsigned buffer = 0; buffer < slot.buffer().length; ++buffer) {
-      done.begins[buffer] = slot.buffer().m.planes[buffer].data_offset;
-    }
-  }
-  return done;
+  return {slot.buffer().index, slot.buffer().sequence, slot.filled(layout_)};
 }
 
 } // namespace video

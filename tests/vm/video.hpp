@@ -25,7 +25,7 @@ sa::UniqueFd open(const std::string& node);
 struct Done {
   std::uint32_t index = 0;
   std::uint32_t sequence = 0;
-  std::array<std::uint32_t, sa::max_planes> begins{}; ///< v4l2_plane::data_offset of each buffer
+  sa::ImageLayout layout; ///< where the driver put the picture
 };
 
 /// One queue of a node. What fails in it is a failure of the test.
@@ -59,6 +59,7 @@ public:
 private:
   int fd_;
   std::uint32_t type_;
+  sa::ImageLayout layout_; ///< that is set
 };
 
 } // namespace video

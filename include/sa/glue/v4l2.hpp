@@ -187,6 +187,16 @@ public:
   [[nodiscard]] v4l2_buffer& buffer() noexcept { return buffer_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return buffer_.index; }
 
+  /// After VIDIOC_DQBUF: @p layout, the queued image's, with the pixels where the driver put them. A multi-planar driver can put
+  /// something of its own before them (v4l2_plane::data_offset), which no other call tells; Image::set_layout() takes it.
+  [[nodiscard]] ImageLayout filled(ImageLayout layout) const noexcept {
+    for (unsigned plane = 0; multi_planar(buffer_.type) && plane < layout.plane_count(); ++plane) {
+      PlaneLayout& where = layout.planes[plane];
+      where.offset += planes_[where.buffer].data_offset;
+    }
+    return layout;
+  }
+
 private:
   v4l2_buffer buffer_{};
   std::array<v4l2_plane, max_planes> planes_{};

@@ -37,6 +37,31 @@ void ImageAccess::end(std::error_code& ec) noexcept {
   }
 }
 
+namespace {
+
+/// Whether @p layout is one, and each of its buffers is in @p buffers and large enough.
+bool lies_in(const ImageLayout& layout, std::span<const DmaBuf> buffers, std::error_code& ec) {
+  check(layout, ec);
+  if (ec) {
+    return false;
+  }
+  if (buffers.size() != layout.buffer_count()) {
+    fail(ec, EINVAL,
+         [&] { return fmt::format("{} buffers are given, and the layout has {}", buffers.size(), layout.buffer_count()); });
+    return false;
+  }
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].size() < layout.sizes[i]) { // an empty one has 0
+      fail(ec, EINVAL,
+           [&] { return fmt::format("buffer {} has {} bytes, and the layout needs {}", i, buffers[i].size(), layout.sizes[i]); });
+      return false;
+    }
+  }
+  return true;
+}
+
+} // namespace
+
 Image Image::import(const ImageLayout& layout, std::vector<DmaBuf> buffers) {
   return detail::or_throw(
       "", [] { return std::string("import an image"); },
@@ -45,27 +70,28 @@ Image Image::import(const ImageLayout& layout, std::vector<DmaBuf> buffers) {
 
 Image Image::import(const ImageLayout& layout, std::vector<DmaBuf> buffers, std::error_code& ec) noexcept {
   return detail::or_code(ec, [&]() -> Image {
-    check(layout, ec);
-    if (ec) {
+    if (!lies_in(layout, buffers, ec)) {
       return {};
-    }
-    if (buffers.size() != layout.buffer_count()) {
-      fail(ec, EINVAL,
-           [&] { return fmt::format("{} buffers are given, and the layout has {}", buffers.size(), layout.buffer_count()); });
-      return {};
-    }
-    for (std::size_t i = 0; i < buffers.size(); ++i) {
-      if (buffers[i].size() < layout.sizes[i]) { // an empty one has 0
-        fail(ec, EINVAL, [&] {
-          return fmt::format("buffer {} has {} bytes, and the layout needs {}", i, buffers[i].size(), layout.sizes[i]);
-        });
-        return {};
-      }
     }
     Image image;
     image.layout_ = layout;
     image.buffers_ = std::move(buffers);
     return image;
+  });
+}
+
+void Image::set_layout(const ImageLayout& layout) {
+  detail::or_throw(
+      "", [] { return std::string("change an image's layout"); }, [&](std::error_code& ec) { set_layout(layout, ec); });
+}
+
+void Image::set_layout(const ImageLayout& layout, std::error_code& ec) noexcept {
+  detail::or_code(ec, [&] {
+    if (buffers_.empty()) {
+      fail(ec, EBADF, [] { return std::string("the image is empty"); });
+    } else if (lies_in(layout, buffers_, ec)) {
+      layout_ = layout;
+    }
   });
 }
 

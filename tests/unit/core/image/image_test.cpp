@@ -104,6 +104,27 @@ TEST_CASE("an image is not made of buffers that its layout does not lie in") {
   CHECK(support::leaked_since(before) == "");
 }
 
+TEST_CASE("the same buffers can be looked at in another layout, if it lies in them") {
+  sa::ImageLayout layout = sa::parse_layout("R8 64x32 planes=0+0/64*32 sizes=2048");
+  Image image = Image::import(layout, buffers_of({4096}));
+  image.access(sa::Access::Write).end();
+  layout.planes[0].offset = 128; // a camera's data_offset
+  std::error_code ec;
+  image.set_layout(layout, ec);
+  CHECK(ec == std::errc::invalid_argument); // 2048 bytes, as it says, are too few
+  CHECK(image.layout().planes[0].offset == 0);
+  layout.sizes[0] = 2048 + 128;
+  const sa::ImageAccess before = image.access(sa::Access::Read);
+  image.set_layout(layout);
+  const sa::ImageAccess after = image.access(sa::Access::Read);
+  CHECK(after.plane(0).data() == before.plane(0).data() + 128);
+  layout.sizes[0] = 4097;
+  CHECK_THROWS_AS(image.set_layout(layout), sa::Error);
+  CHECK(image.layout().sizes[0] == 2048 + 128);
+  Image{}.set_layout(layout, ec);
+  CHECK(ec == std::errc::bad_file_descriptor);
+}
+
 TEST_CASE("an empty image has no rows and says so") {
   Image image;
   CHECK_FALSE(image);
