@@ -26,6 +26,7 @@
 ///     stride-min=BYTES, stride-max=BYTES    of plane 0
 ///     offset-align=BYTES         a plane begins at a multiple
 ///     rows-align=N               plane 0 has a multiple of so many rows
+///     rows-max=N                 and no more than so many: the next plane is looked for behind them
 ///     width-step=N, height-step=N  pixels; the picture is laid out as a multiple
 ///     size-min=BYTES             a buffer has so many at least
 ///     tail=BYTES                 so many lie behind the last plane of a buffer
@@ -123,6 +124,7 @@ struct LayoutRule {
   std::uint32_t stride_max = 0;           ///< bytes, of plane 0; 0: any
   std::uint32_t offset_align = 1;         ///< bytes, above 0; of each plane
   std::uint32_t rows_align = 1;           ///< rows, above 0; of plane 0
+  std::uint32_t rows_max = 0;             ///< rows, of plane 0, padding included; 0: any number
   std::uint32_t width_step = 1;           ///< pixels, above 0
   std::uint32_t height_step = 1;          ///< pixels, above 0
   std::uint64_t size_min = 0;             ///< bytes, of each buffer

@@ -154,6 +154,10 @@ LayoutRule ask_v4l2_queue(int device, const std::string& node, const OfferedForm
     });
     return rule;
   }
+  if (rule.buffers == Buffers::One) { // the driver looks for the next plane behind as many rows as the picture has
+    const std::uint32_t step = format.info().height_step;
+    rule.rows_max = (extent.height + step - 1) / step * step;
+  }
   LayoutRule chosen = rule; // by the driver
   chosen.stride_min = chosen.stride_max = lines.stride;
   std::error_code unusual;

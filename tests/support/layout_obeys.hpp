@@ -67,7 +67,7 @@ inline bool obeys(const sa::ImageLayout& layout, const sa::LayoutRule& rule) {
   const sa::FormatInfo& info = layout.format.info();
   const std::uint32_t first = layout.planes[0].stride;
   if (first < rule.stride_min || (rule.stride_max != 0 && first > rule.stride_max) ||
-      layout.planes[0].rows % rule.rows_align != 0) {
+      layout.planes[0].rows % rule.rows_align != 0 || (rule.rows_max != 0 && layout.planes[0].rows > rule.rows_max)) {
     return false;
   }
   // The last pixel and the last row of the padded picture.

@@ -70,6 +70,12 @@ public:
     if (width_ > max_image_size || rows_ > max_image_size) {
       return refuse([&] { return fmt::format("{}x{} pixels with padding are too many", width_, rows_); });
     }
+    if (rule_.rows_max != 0 && rows_ > rule_.rows_max) {
+      return refuse([&] {
+        return fmt::format("{} rows with padding, in steps of {}; more than {} are not taken{}", rows_, rule_.rows_align,
+                           rule_.rows_max, detail::by(rule_));
+      });
+    }
     for (unsigned plane = 0; plane < info_.plane_count; ++plane) {
       layout_.planes[plane].rows = static_cast<std::uint32_t>(rows_ / info_.planes[plane].vsub);
     }

@@ -29,6 +29,11 @@ constexpr Multiple multiples[] = {
     {"height-step", &LayoutRule::height_step},
 };
 
+/// The lower of two limits, of which 0 is none.
+std::uint32_t lower_limit(std::uint32_t a, std::uint32_t b) {
+  return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
+}
+
 std::uint64_t most_of(const LayoutRule& rule) {
   return rule.stride_max == 0 ? max_image_size : rule.stride_max;
 }
@@ -37,6 +42,19 @@ std::uint64_t most_of(const LayoutRule& rule) {
 bool stride_left(const LayoutRule& rule) {
   const std::uint64_t least = std::max<std::uint64_t>(rule.stride_min, 1);
   return (least + rule.stride_align - 1) / rule.stride_align * rule.stride_align <= most_of(rule);
+}
+
+/// The same for a number of rows.
+bool rows_left(const LayoutRule& rule) {
+  return rule.rows_max == 0 || rule.rows_align <= rule.rows_max;
+}
+
+/// What @p rule says of rows, in the words of a rule.
+std::string rows_of(const LayoutRule& rule) {
+  LayoutRule rows;
+  rows.rows_align = rule.rows_align;
+  rows.rows_max = rule.rows_max;
+  return to_string(rows);
 }
 
 /// What @p rule says of strides, in the words of a rule.
@@ -98,8 +116,12 @@ public:
     }
     both.stride_prefer = std::max(a_.stride_prefer, b_.stride_prefer);
     both.stride_min = std::max(a_.stride_min, b_.stride_min);
-    both.stride_max = a_.stride_max == 0 || b_.stride_max == 0 ? std::max(a_.stride_max, b_.stride_max)
-                                                               : std::min(a_.stride_max, b_.stride_max);
+    both.stride_max = lower_limit(a_.stride_max, b_.stride_max);
+    both.rows_max = lower_limit(a_.rows_max, b_.rows_max);
+    if (!rows_left(both)) {
+      conflict(rows_of(a_), rows_of(b_));
+      return {};
+    }
     if (!stride_left(both)) {
       conflict(strides_of(a_), strides_of(b_));
       return {};
@@ -176,6 +198,9 @@ bool possible(const LayoutRule& rule, std::error_code& ec) {
   }
   if (!stride_left(rule)) {
     return refuse([&] { return fmt::format("{} leaves no stride", strides_of(rule)); });
+  }
+  if (!rows_left(rule)) {
+    return refuse([&] { return fmt::format("{} leaves no number of rows", rows_of(rule)); });
   }
   return true;
 }

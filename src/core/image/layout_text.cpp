@@ -182,6 +182,7 @@ constexpr RuleWord rule_words[] = {
     {"stride-max", &LayoutRule::stride_max},
     {"offset-align", &LayoutRule::offset_align},
     {"rows-align", &LayoutRule::rows_align, nullptr, false},
+    {"rows-max", &LayoutRule::rows_max, nullptr, false},
     {"width-step", &LayoutRule::width_step, nullptr, false},
     {"height-step", &LayoutRule::height_step, nullptr, false},
     {"size-min", nullptr, &LayoutRule::size_min},

@@ -57,7 +57,9 @@ TEST_CASE("a picture is laid out without padding where nothing demands it") {
       {"RGB888 3x3", "planes=0+0/9*3 sizes=27"},
       {"NV24 3x3", "planes=0+0/3*3,0+9/6*3 sizes=27"},
   };
-  for (const auto& [size, text] : layouts) {
+  for (const auto& one : layouts) { // no bindings: clang 14 captures none
+    const std::string& size = one.first;
+    const std::string& text = one.second;
     CAPTURE(size);
     const ImageLayout wanted = sa::parse_layout(size + " " + text);
     CHECK(to_string(sa::lay_out(rule(wanted.format.name()), wanted.width, wanted.height)) == size + " " + text);
@@ -138,6 +140,10 @@ TEST_CASE("what cannot be laid out is refused with what was in the way") {
   LayoutRule camera = rule("NV12", "stride-max=1000");
   camera.sources = {"/dev/video0: VIDIOC_TRY_FMT"};
   CHECK(refused(camera, 1002, 4).ends_with("more than 1000 are not taken (/dev/video0: VIDIOC_TRY_FMT)"));
+  camera = rule("NV12", "rows-align=16,rows-max=1080");
+  CHECK(refused(camera, 1920, 1080) ==
+        "lay out 1920x1080 pixels: NV12: 1088 rows with padding, in steps of 16; more than 1080 are not taken");
+  CHECK(refused(camera, 1920, 1056).empty());
   CHECK(refused(LayoutRule{}, 4, 4) == "lay out 4x4 pixels: the rule has no format");
 }
 
@@ -192,9 +198,9 @@ TEST_CASE("the text of a layout is read strictly") {
 }
 
 TEST_CASE("the words of a rule are read and written") {
-  const char* all =
-      "modifiers=0x0:0x9,stride-align=64,stride-prefer=256,stride-min=128,stride-max=4K,offset-align=512,rows-align=16,"
-      "width-step=8,height-step=4,size-min=1M,tail=64,tied,buffers=separate";
+  const char* all = "modifiers=0x0:0x9,stride-align=64,stride-prefer=256,stride-min=128,stride-max=4K,offset-align=512,rows-"
+                    "align=16,rows-max=2160,"
+                    "width-step=8,height-step=4,size-min=1M,tail=64,tied,buffers=separate";
   CHECK(to_string(sa::parse_layout_rule(all)) == all);
   CHECK(sa::parse_layout_rule("") == LayoutRule{});
   CHECK(to_string(sa::parse_layout_rule(" tied , stride=1936 ")) == "stride=1936,tied");
@@ -207,6 +213,7 @@ TEST_CASE("the words of a rule are read and written") {
       {"stride-prefer=96", "stride-prefer=96 is no power of two"},
       {"stride-min=9,stride-max=8", "stride-min=9,stride-max=8 leaves no stride"},
       {"stride=1936,stride-align=256", "stride=1936,stride-align=256 leaves no stride"},
+      {"rows-align=16,rows-max=15", "rows-align=16,rows-max=15 leaves no number of rows"},
       {"stride=8,stride-min=9", "\"stride-min=9\" has a value that cannot be"},
       {"stride-min=9,stride=8", "\"stride=8\" has a value that cannot be"},
       {"modifiers=", "\"modifiers=\" has a value that cannot be"},
@@ -215,9 +222,11 @@ TEST_CASE("the words of a rule are read and written") {
       {"tied=1", "\"tied=1\" is no word"},
       {",", "\"\" is no word"},
   };
-  for (const auto& [words, why] : wrong) {
-    CAPTURE(std::string(words));
-    const std::string sentence = said([&, text = words](auto&... ec) { (void)sa::parse_layout_rule(text, ec...); });
+  for (const auto& one : wrong) {
+    const std::string words = one.first;
+    const char* const why = one.second;
+    CAPTURE(words);
+    const std::string sentence = said([&](auto&... ec) { (void)sa::parse_layout_rule(words, ec...); });
     CAPTURE(sentence);
     CHECK(sentence.find(why) != std::string::npos);
   }

@@ -55,6 +55,7 @@ LayoutRule random_rule(Random& random) {
   rule.stride_max = below(random, 3) != 0 ? 0 : 1 + below(random, 10000);
   rule.offset_align = align();
   rule.rows_align = align();
+  rule.rows_max = below(random, 4) != 0 ? 0 : 1 + below(random, 4000);
   rule.width_step = align();
   rule.height_step = align();
   rule.size_min = below(random, 3) != 0 ? 0 : below(random, 1 << 24);
