@@ -28,9 +28,9 @@ namespace sa { inline namespace v0 {
 namespace {
 
 using detail::Aliases;
-using detail::Entry;
 using detail::fail;
 using detail::Heaps;
+using detail::NamedHeap;
 using detail::Snapshot;
 
 // Of all registries, since a fork() must find them free: the child would wait for ever for a thread that it does not have.
@@ -191,7 +191,7 @@ struct Registry::State {
   [[nodiscard]] std::string names() const {
     std::string text;
     const auto all = now();
-    for (const Entry& entry : all->entries) {
+    for (const NamedHeap& entry : all->entries) {
       text += (text.empty() ? "" : ", ") + entry.name;
     }
     return text;

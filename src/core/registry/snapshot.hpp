@@ -16,15 +16,15 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-struct Entry {
+struct NamedHeap {
   std::string name; ///< beside the heap: a search touches nothing else
   std::shared_ptr<Heap> heap;
 };
 
 /// Every name at one moment. It never changes: a reader that owns it needs no lock.
 struct Snapshot {
-  std::vector<Entry> entries; ///< heaps, then aliases
-  Heaps heaps;                ///< those of them that are no aliases, in order
+  std::vector<NamedHeap> entries; ///< heaps, then aliases
+  Heaps heaps;                    ///< those of them that are no aliases, in order
   std::shared_ptr<const Configuration> configuration;
   detail::Wishes wishes; ///< the configuration's, in names of heaps alone
 
@@ -32,7 +32,7 @@ struct Snapshot {
     if (name.empty()) {
       return nullptr;
     }
-    for (const Entry& entry : entries) {
+    for (const NamedHeap& entry : entries) {
       // Names differ most at their end: one byte there spares nearly every comparison.
       if (entry.name.size() == name.size() && entry.name.back() == name.back() && entry.name == name) {
         return &entry.heap;
