@@ -132,8 +132,9 @@ std::uint32_t width_that_fits(Format format, std::uint32_t width, std::uint32_t 
   // The smallest number of pixels whose row is a multiple of so many bytes.
   const FormatPlane& plane = format.info().planes[0];
   const std::uint64_t group = std::max<std::uint64_t>(plane.bytes, 1);
-  const std::uint64_t groups = bytes / std::gcd(bytes, group);
-  const std::uint64_t step = std::lcm(std::lcm(groups * plane.pixels, pixels), std::uint64_t{format.info().width_step});
+  const std::uint64_t groups = std::lcm(bytes, group) / group;
+  const std::uint64_t step =
+      std::max<std::uint64_t>(std::lcm(std::lcm(groups * plane.pixels, pixels), std::uint64_t{format.info().width_step}), 1);
   const std::uint64_t wider = (width / step + 1) * step;
   if (wider > max_image_side) {
     return 0;
