@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// What real drivers demand of pictures: how they are asked, and that the answer is chosen and proven.
+/// What real drivers demand of pictures: how they are asked, and that the answer is chosen and proven. Its name puts it behind
+/// selection_test.cpp, whose first tests need devices that nobody has probed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
