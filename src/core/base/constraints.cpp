@@ -11,6 +11,7 @@
 
 #include "core/base/byte_size.hpp"
 #include "core/base/failure.hpp"
+#include "core/base/words.hpp"
 
 namespace sa { inline namespace v0 {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 using detail::common_multiple;
 using detail::exact_bytes;
 using detail::fail;
+using detail::shown;
 
 /// A word of the textual form. Beside bytes and flags there are the two that limit the physical runs.
 struct Word {
@@ -43,15 +45,6 @@ constexpr std::array<Word, 10> words{{
 
 std::string usage(const Word& word) {
   return word.value.empty() ? std::string(word.name) : fmt::format("{}={}", word.name, word.value);
-}
-
-/// Text from outside as a message may hold it: short, printable, on one line.
-std::string shown(std::string_view text) {
-  constexpr std::size_t longest = 60;
-  std::string safe(text.substr(0, longest));
-  std::replace_if(
-      safe.begin(), safe.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return text.size() > longest ? safe + "..." : safe;
 }
 
 /// Whether one buffer could be all of @p demands; if not, @p ec says why.
@@ -119,12 +112,6 @@ Constraints both(const Constraints& a, const Constraints& b, std::error_code& ec
     }
   }
   return possible(merged, ec) ? merged : Constraints{};
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view blank = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(blank);
-  return first == std::string_view::npos ? std::string_view() : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
 /// Reads the words of a text, one after the other.
@@ -218,14 +205,9 @@ private:
 /// parse_constraints(), the result to be thrown away when @p ec is set.
 Constraints read(std::string_view text, std::error_code& ec) {
   Reader reader(ec);
-  text = trimmed(text);
-  for (bool more = !text.empty(); more;) {
-    const std::size_t comma = text.find(',');
-    if (!reader.read(trimmed(text.substr(0, comma)))) {
-      return {};
-    }
-    more = comma != std::string_view::npos;
-    text.remove_prefix(more ? comma + 1 : text.size());
+  detail::each_word(text, [&](std::string_view word) { return reader.read(word); });
+  if (ec) {
+    return {};
   }
   return possible(reader.result(), ec) ? reader.result() : Constraints{};
 }

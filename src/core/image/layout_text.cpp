@@ -12,21 +12,14 @@
 
 #include "core/base/byte_size.hpp"
 #include "core/base/failure.hpp"
+#include "core/base/words.hpp"
 #include "core/image/layout_rule.hpp"
 
 namespace sa { inline namespace v0 {
 namespace {
 
 using detail::fail;
-
-/// Text from outside as a message may hold it: short, printable, on one line.
-std::string shown(std::string_view text) {
-  constexpr std::size_t longest = 60;
-  std::string safe(text.substr(0, longest));
-  std::replace_if(
-      safe.begin(), safe.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return text.size() > longest ? safe + "..." : safe;
-}
+using detail::shown;
 
 /// Takes numbers and single characters from the front of a text. After the first that is not there it takes nothing more.
 class Scanner {
@@ -204,23 +197,14 @@ public:
   explicit RuleReader(std::error_code& ec) : ec_(ec) {}
 
   LayoutRule read(std::string_view text) {
-    for (bool more = !text.empty(); more;) {
-      const std::size_t comma = text.find(',');
-      if (!word(trimmed(text.substr(0, comma)))) {
-        return {};
-      }
-      more = comma != std::string_view::npos;
-      text.remove_prefix(more ? comma + 1 : text.size());
+    detail::each_word(text, [&](std::string_view one) { return word(one); });
+    if (ec_) {
+      return {};
     }
     return detail::possible(rule_, ec_) ? rule_ : LayoutRule{};
   }
 
 private:
-  static std::string_view trimmed(std::string_view text) {
-    const std::size_t first = text.find_first_not_of(" \t\r\n");
-    return first == std::string_view::npos ? text.substr(0, 0) : text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-  }
-
   template <typename Sentence>
   bool refuse(Sentence&& sentence) {
     fail(ec_, EINVAL, std::forward<Sentence>(sentence));
