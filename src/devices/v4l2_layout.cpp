@@ -56,23 +56,21 @@ public:
   bool ask(std::uint32_t stride, v4l2_format& answer) {
     answer = {};
     answer.type = offered_.queue;
-    if (v4l2::multi_planar(offered_.queue)) {
-      v4l2_pix_format_mplane& pix = answer.fmt.pix_mp;
+    const auto fill = [this](auto& pix) {
       pix.width = width_;
       pix.height = height_;
       pix.pixelformat = offered_.code.code;
       pix.field = V4L2_FIELD_ANY;
-      pix.num_planes = planes_;
+    };
+    if (v4l2::multi_planar(offered_.queue)) {
+      fill(answer.fmt.pix_mp);
+      answer.fmt.pix_mp.num_planes = planes_;
       for (unsigned plane = 0; plane < planes_; ++plane) { // others follow, as far as the driver lets them
-        pix.plane_fmt[plane].bytesperline = stride;
+        answer.fmt.pix_mp.plane_fmt[plane].bytesperline = stride;
       }
     } else {
-      v4l2_pix_format& pix = answer.fmt.pix;
-      pix.width = width_;
-      pix.height = height_;
-      pix.pixelformat = offered_.code.code;
-      pix.field = V4L2_FIELD_ANY;
-      pix.bytesperline = stride;
+      fill(answer.fmt.pix);
+      answer.fmt.pix.bytesperline = stride;
     }
     if (v4l2_request(device_, VIDIOC_TRY_FMT, &answer) != 0) {
       return false;
@@ -91,23 +89,23 @@ private:
 
 /// Which strides the driver takes beside @p preferred, the one that it chose by itself.
 void ask_strides(Questions& questions, std::uint32_t preferred, LayoutRule& rule) {
-  // From each answer a multiple of the alignment comes back. These tell 1, 16, 32, 48, 64, 128 and 256 from each other.
-  constexpr std::array<std::uint32_t, 4> more{1, 17, 257, 4097};
   v4l2_format answer{};
   std::uint32_t alignment = preferred;
-  bool fixed = true;
-  for (const std::uint32_t bytes : more) {
-    if (!questions.ask(preferred + bytes, answer)) {
-      continue;
-    }
-    const std::uint32_t stride = v4l2::lines_of(answer, 0).stride;
-    fixed = fixed && stride == preferred;
+  const auto longer_by = [&](std::uint32_t bytes) { // and counts the answer for the alignment
+    const std::uint32_t stride = questions.ask(preferred + bytes, answer) ? v4l2::lines_of(answer, 0).stride : preferred;
     alignment = std::gcd(alignment, stride > preferred ? stride - preferred : preferred - stride);
-  }
-  if (fixed) {
-    rule.stride_min = preferred;
-    rule.stride_max = preferred;
-    return;
+    return stride > preferred;
+  };
+  // A driver that rounds up answers one byte more with the next multiple. One that rounds down moves for more than a page,
+  // unless its rows have one length; what it makes of other lengths tells 16, 32, 48, 64, 128 and 256 from each other.
+  if (!longer_by(1)) {
+    if (!longer_by(4097)) {
+      rule.stride_min = preferred;
+      rule.stride_max = preferred;
+      return;
+    }
+    longer_by(17);
+    longer_by(257);
   }
   rule.stride_align = std::max<std::uint32_t>(alignment, 1);
   constexpr std::uint32_t far_too_long = std::uint32_t{1} << 31;

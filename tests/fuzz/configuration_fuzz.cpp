@@ -10,6 +10,7 @@
 #include "core/registry/aliases.hpp"
 #include "core/registry/configuration.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/twins.hpp"
 
 #include <sa/error.hpp>
 
@@ -19,25 +20,13 @@ using sa::Configuration;
 namespace {
 
 void require_sentence(std::string_view what) {
-  require(what.starts_with("read the configuration: f:") && what.size() < 1500, "a sentence is of readable length");
-  for (const char c : what) {
-    require(static_cast<unsigned char>(c) >= ' ' && c != 0x7f, "a sentence holds no control character");
-  }
+  require(what.starts_with("read the configuration: f:"), "a sentence says where");
+  fuzz::require_sentence(what);
 }
 
 /// The configuration of @p text, nothing when it is refused, by both twins.
 std::optional<Configuration> read(std::string_view text) {
-  std::error_code ec;
-  const Configuration value = sa::parse_configuration(text, "f", ec);
-  try {
-    require(sa::parse_configuration(text, "f") == value && !ec, "the twins read the same");
-  } catch (const sa::Error& error) {
-    require(ec == error.code() && ec == std::errc::invalid_argument, "the twins refuse the same, with EINVAL");
-    require(value == Configuration{}, "what is refused is empty");
-    require_sentence(error.what());
-    return std::nullopt;
-  }
-  return value;
+  return fuzz::both_twins([&](auto&... ec) { return sa::parse_configuration(text, "f", ec...); }, require_sentence);
 }
 
 /// What must hold of any configuration that was read.

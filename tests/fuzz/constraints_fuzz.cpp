@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "fuzz/require.hpp"
+#include "fuzz/twins.hpp"
 
 #include <sa/constraints.hpp>
 #include <sa/error.hpp>
@@ -16,40 +17,12 @@ using sa::Constraints;
 
 namespace {
 
-void require_sentence(std::string_view what) {
-  require(!what.empty() && what.size() < 1000, "a sentence is of readable length");
-  for (const char c : what) {
-    require(c >= ' ' && c <= '~', "a sentence is printable");
-  }
-}
-
-/// The value of @p text, nothing when it is refused, by both twins.
 std::optional<Constraints> read(std::string_view text) {
-  std::error_code ec;
-  const Constraints value = sa::parse_constraints(text, ec);
-  try {
-    require(sa::parse_constraints(text) == value && !ec, "the twins read the same");
-  } catch (const sa::Error& error) {
-    require(ec == error.code() && ec == std::errc::invalid_argument, "the twins refuse the same, with EINVAL");
-    require(value == Constraints{}, "what is refused is empty");
-    require_sentence(error.what());
-    return std::nullopt;
-  }
-  return value;
+  return fuzz::both_twins([&](auto&... ec) { return sa::parse_constraints(text, ec...); });
 }
 
 std::optional<Constraints> merged(const Constraints& a, const Constraints& b) {
-  std::error_code ec;
-  const Constraints value = sa::merge(a, b, ec);
-  try {
-    require(sa::merge(a, b) == value && !ec, "the twins merge the same");
-  } catch (const sa::Error& error) {
-    require(ec == error.code() && ec == std::errc::invalid_argument, "the twins refuse the same, with EINVAL");
-    require(value == Constraints{}, "what is refused is empty");
-    require_sentence(error.what());
-    return std::nullopt;
-  }
-  return value;
+  return fuzz::both_twins([&](auto&... ec) { return sa::merge(a, b, ec...); });
 }
 
 /// What must hold of any text that is read.

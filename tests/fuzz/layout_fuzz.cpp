@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "fuzz/require.hpp"
+#include "fuzz/twins.hpp"
 #include "support/layout_obeys.hpp"
 
 #include <sa/error.hpp>
@@ -20,40 +21,16 @@ using sa::LayoutRule;
 
 namespace {
 
-void require_sentence(std::string_view what) {
-  require(!what.empty() && what.size() < 1500, "a sentence is of readable length");
-  for (const char c : what) {
-    require(c >= ' ' && c <= '~', "a sentence is printable");
-  }
-}
-
-/// What both twins of @p call return, nothing when they refuse.
-template <typename Call>
-auto both_twins(Call&& call) -> std::optional<decltype(call())> {
-  using Value = decltype(call());
-  std::error_code ec = std::make_error_code(std::errc::io_error); // to be cleared
-  const Value value = call(ec);
-  try {
-    require(call() == value && !ec, "the twins say the same");
-  } catch (const sa::Error& error) {
-    require(ec == error.code() && ec == std::errc::invalid_argument, "the twins refuse the same, with EINVAL");
-    require(value == Value{}, "what is refused is empty");
-    require_sentence(error.what());
-    return std::nullopt;
-  }
-  return value;
-}
-
 std::optional<ImageLayout> read_layout(std::string_view text) {
-  return both_twins([&](auto&... ec) { return sa::parse_layout(text, ec...); });
+  return fuzz::both_twins([&](auto&... ec) { return sa::parse_layout(text, ec...); });
 }
 
 std::optional<LayoutRule> read_rule(std::string_view text) {
-  return both_twins([&](auto&... ec) { return sa::parse_layout_rule(text, ec...); });
+  return fuzz::both_twins([&](auto&... ec) { return sa::parse_layout_rule(text, ec...); });
 }
 
 std::optional<LayoutRule> merged(const LayoutRule& a, const LayoutRule& b) {
-  return both_twins([&](auto&... ec) { return sa::merge(a, b, ec...); });
+  return fuzz::both_twins([&](auto&... ec) { return sa::merge(a, b, ec...); });
 }
 
 void require_sound(const ImageLayout& layout) {
@@ -84,7 +61,7 @@ void look_at(const LayoutRule& rule) {
 
 std::optional<ImageLayout> laid_out(LayoutRule rule, Format format, std::uint32_t width, std::uint32_t height) {
   rule.format = format;
-  return both_twins([&](auto&... ec) { return sa::lay_out(rule, width, height, ec...); });
+  return fuzz::both_twins([&](auto&... ec) { return sa::lay_out(rule, width, height, ec...); });
 }
 
 /// A format of each kind: groups of pixels, subsampling, and planes.

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fuzz/require.hpp"
+#include "support/post.hpp"
 
 #include <sa/ipc.hpp>
 #include <sa/registry.hpp>
@@ -42,26 +43,6 @@ int next_descriptor() {
   const int fd = ::fcntl(memory(), F_DUPFD_CLOEXEC, 0);
   ::close(fd);
   return fd;
-}
-
-void post(int socket, std::span<const std::uint8_t> bytes, unsigned count) {
-  std::array<int, 7> fds{};
-  fds.fill(memory());
-  alignas(cmsghdr) std::array<unsigned char, CMSG_SPACE(sizeof fds)> control{};
-  iovec part{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (count > 0) {
-    header.msg_control = control.data();
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
-    std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * count);
-  }
-  require(::sendmsg(socket, &header, 0) == static_cast<ssize_t>(bytes.size()), "the message is sent");
 }
 
 void look_at(const sa::Image& image) {
@@ -95,7 +76,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(::socketpair(AF_UNIX, (stream ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0, pair.data()) == 0, "a socket pair");
     const sa::UniqueFd sender{pair[0]};
     const sa::UniqueFd receiver{pair[1]};
-    post(sender.get(), {data + 1, size - 1}, how & 7);
+    std::array<int, 7> fds{};
+    fds.fill(memory());
+    require(support::post(sender.get(), {data + 1, size - 1}, std::span(fds).first(how & 7)), "the message is sent");
     ::shutdown(sender.get(), SHUT_WR);
     std::error_code ec;
     if ((how & 16) != 0) {

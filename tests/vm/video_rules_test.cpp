@@ -116,6 +116,20 @@ TEST_CASE("asking a node what it demands takes eight ioctls at most, and none th
     });
     CHECK(again == 0);
   }
+  // A picture for both queues of a device, which each are asked, and asked to confirm.
+  const Device scaler = device_of("vim2m", DeviceRole::MemToMem);
+  const sa::ImageRequest request{.width = 640, .height = 400, .formats = {Format::find("RGB565")}};
+  const long both = support::count_system_calls([&] {
+    sa::Registry& registry = sa::Registry::system();
+    (void)registry.select({}, {scaler});
+    support::mark();
+    const bool any = !registry.select_image({scaler}, request).choices.empty();
+    support::mark();
+    return any ? support::passed : 1;
+  });
+  MESSAGE("vim2m, both queues: system calls of asking and confirming: ", both);
+  CHECK(both > 0);
+  CHECK(both <= 8 + 4); // and open() and close() of both times
 }
 
 TEST_CASE("a camera that streams is asked without being disturbed") {

@@ -3,7 +3,7 @@
 #include "core/device/consumer.hpp"
 
 #include <algorithm>
-#include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -11,6 +11,19 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
+
+/// Answers that are kept, of each sort: of all formats at a handful of sizes. A program that asks for ever new ones must not make
+/// them grow without end.
+constexpr std::size_t most_answers = 256;
+
+/// Keeps @p answer, in the place of the oldest where there are too many.
+template <typename Answer>
+void keep(std::vector<std::shared_ptr<const Answer>>& answers, std::shared_ptr<const Answer> answer) {
+  if (answers.size() >= most_answers) {
+    answers.erase(answers.begin());
+  }
+  answers.push_back(std::move(answer));
+}
 
 /// Sets @p ec and says again what was said when the device was asked.
 void repeat(const std::error_code& answered, const std::string& said, std::error_code& ec) {
@@ -39,7 +52,7 @@ std::shared_ptr<const std::vector<LayoutRule>> Consumer::rules(Format format, st
     const bool lasts = !asked->ec || asked->ec == std::errc::operation_not_supported; // a node can become readable
     answer = asked;
     if (const std::lock_guard lock(mutex_); lasts) {
-      answers_.push_back(answer);
+      keep(answers_, answer);
     }
   }
   repeat(answer->ec, answer->said, ec);
@@ -60,7 +73,7 @@ ImageLayout Consumer::confirm(const ImageLayout& layout, std::error_code& ec) co
     asked->said = refused.text().empty() ? asked->ec.message() : refused.text();
     answer = asked;
     if (const std::lock_guard lock(mutex_); !asked->ec || asked->ec == std::errc::operation_not_supported) {
-      confirmed_.push_back(answer);
+      keep(confirmed_, answer);
     }
   }
   repeat(answer->ec, answer->said, ec);

@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <span>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -133,15 +132,14 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
     memory.size = std::max(
         memory.size, static_cast<std::size_t>(*std::max_element(one.answer.layout.sizes.begin(), one.answer.layout.sizes.end())));
   }
-  const Selection of_heaps = select_heaps(heaps, memory, devices, wishes, options.probe, ec);
+  const bool probes = options.probe && !serving.empty();
+  const Selection of_heaps = select_heaps(heaps, memory, devices, wishes, probes, ec);
   if (ec) {
     return {};
   }
   selection.constraints = of_heaps.constraints;
-  std::vector<std::tuple<Certainty, std::size_t, std::size_t>> ranks; // with the index of the choice
-  for (std::size_t format = 0; format < serving.size(); ++format) {
-    Served& served = serving[format];
-    if (options.probe && !devices.empty() && !of_heaps.choices.empty() &&
+  for (Served& served : serving) {
+    if (probes && !devices.empty() && !of_heaps.choices.empty() &&
         !prove(served, *of_heaps.choices.front().heap, devices, request.memory, selection.constraints)) {
       selection.refusals.push_back({served.answer.layout.format, {}, std::move(served.answer.why), 0});
       continue;
@@ -153,16 +151,11 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
       one.certainty = devices.empty() ? choice.certainty : std::max(choice.certainty, served.certainty);
       one.sources = served.answer.sources;
       one.note = choice.note + (choice.note.empty() || served.note.empty() ? "" : "; ") + served.note;
-      ranks.emplace_back(one.certainty, format, selection.choices.size() - 1);
     }
   }
-  std::sort(ranks.begin(), ranks.end());
-  std::vector<ImageChoice> ranked;
-  ranked.reserve(ranks.size());
-  for (const auto& rank : ranks) {
-    ranked.push_back(std::move(selection.choices[std::get<2>(rank)]));
-  }
-  selection.choices = std::move(ranked);
+  // Formats are in the order of the request and heaps in that of select_heaps() already.
+  std::stable_sort(selection.choices.begin(), selection.choices.end(),
+                   [](const ImageChoice& a, const ImageChoice& b) { return a.certainty < b.certainty; });
   for (const Refusal& one : of_heaps.refusals) {
     selection.refusals.push_back({{}, one.heap, one.reason, 0});
   }

@@ -27,6 +27,7 @@
 #endif
 
 #include "support/counters.hpp"
+#include "support/post.hpp"
 #include "support/process.hpp"
 #include "unit/test_heap.hpp"
 
@@ -50,22 +51,8 @@ Message message(std::uint64_t size, const std::string& heap = "memfd:4k", const 
   return bytes;
 }
 
-void post(int socket, const Message& bytes, const std::vector<int>& fds) {
-  alignas(cmsghdr) std::array<unsigned char, 512> control{};
-  iovec part{const_cast<unsigned char*>(bytes.data()), bytes.size()};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (!fds.empty()) {
-    header.msg_control = control.data();
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-    std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
-  }
-  REQUIRE(::sendmsg(socket, &header, 0) == static_cast<ssize_t>(bytes.size()));
+void post(int socket, const std::vector<unsigned char>& bytes, const std::vector<int>& fds) {
+  REQUIRE(support::post(socket, bytes, fds));
 }
 
 std::error_code refusal(int socket) {
