@@ -39,6 +39,15 @@ void* operator new(std::size_t size) {
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return give(aligned(size, static_cast<std::size_t>(alignment)));
 }
+// Without this one, AddressSanitizer's own stays, whose memory the deletes below must not free:
+// std::stable_sort() of GCC 12 calls it.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return ::operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* memory) noexcept {
   take(memory);
 }
