@@ -12,7 +12,7 @@ namespace support {
 /// Descriptors this process has open.
 int open_descriptors();
 
-/// Lines of /proc/self/maps that contain @p text; all lines for "".
+/// Lines of /proc/self/maps that contain @p text; all lines for "". In a build with a sanitizer only shared mappings.
 int mappings(std::string_view text = "");
 
 /// What the kernel counts of buffer memory, by name, where it tells: "bufinfo objects", "bufinfo bytes", "CMA used",
