@@ -168,6 +168,10 @@ public:
   /// (a carveout through /dev/mem).
   [[nodiscard]] int fd() const noexcept;
 
+  /// The memory file behind the buffer: the descriptor itself of a memfd heap, of udmabuf what the dma-buf was made from. It
+  /// can be read, written and mapped by programs that know no dma-bufs. Borrowed as fd() is; -1 where there is none.
+  [[nodiscard]] int memfd() const noexcept;
+
   /// Bytes; what was asked for, rounded up to the heap's granularity.
   [[nodiscard]] std::size_t size() const noexcept;
 

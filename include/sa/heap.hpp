@@ -19,6 +19,8 @@
 
 #include <sa/dma_buf.hpp>
 #include <sa/export.hpp>
+#include <sa/image.hpp>
+#include <sa/layout.hpp>
 #include <sa/memory.hpp>
 #include <sa/types.hpp>
 #include <sa/unique_fd.hpp>
@@ -45,6 +47,12 @@ public:
   ///         limit. EACCES, EPERM: the node. ENOENT, ENODEV: no such device. EMFILE, ENFILE: descriptors ran out.
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request);
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
+
+  /// A picture of that layout: all of its buffers, or none.
+  /// @param memory what else the memory must be, and its name. Its size is a least number of bytes for each buffer.
+  /// @throws Error EINVAL: check() refuses the layout. Else as for a buffer.
+  [[nodiscard]] Image allocate(const ImageLayout& layout, const AllocRequest& memory = {});
+  [[nodiscard]] Image allocate(const ImageLayout& layout, const AllocRequest& memory, std::error_code& ec) noexcept;
 
   /// For sa::receive(): takes over memory that a peer sent as a handle which only this heap understands. Nothing the
   /// peer said is believed before it is checked.

@@ -7,6 +7,8 @@
 /// is out of memory (EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, ENOMEM, EDQUOT), and on nothing else. Its Error lists every
 /// attempt. A candidate whose granularity is larger than the request is tried after the others.
 ///
+/// Wherever a heap or an alias is found by its name, several with "|" between them are an alias for the moment: "cma|system".
+///
 /// Aliases that every registry has: `system`, `dma-buf`, `cma`, `contiguous` (docs/heaps.md). The configuration
 /// (sa/configuration.hpp) adds others, or defines these anew, and a program's own alias() comes before both.
 #pragma once
@@ -84,9 +86,16 @@ public:
   /// What the last refresh() read; empty before. Never null; it does not change any more.
   [[nodiscard]] std::shared_ptr<const Configuration> configuration() const noexcept;
 
-  /// The heap of that canonical name or alias; null when there is none. Unusable heaps are found too. The result is an owner
+  /// The heap of that canonical name or alias, or of several with "|" between them; null when there is none. Unusable heaps are
+  /// found too. The result is an owner
   /// of the heap, also after the heap has left the registry and after the registry has ended.
   [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;
+
+  /// The same for a program that needs it.
+  /// @return never null from the throwing one
+  /// @throws Error ENOENT: there is none of that name, or of these; the sentence lists those that are. EINVAL: a malformed name.
+  [[nodiscard]] std::shared_ptr<Heap> at(std::string_view name) const;
+  [[nodiscard]] std::shared_ptr<Heap> at(std::string_view name, std::error_code& ec) const noexcept;
 
   /// Every heap, unusable ones with their reason; aliases are not in it.
   /// @throws std::bad_alloc
@@ -96,8 +105,8 @@ public:
   /// @throws std::bad_alloc
   [[nodiscard]] std::vector<Alias> aliases() const;
 
-  /// A buffer from the heap or alias of that name.
-  /// @throws Error ENOENT: no such heap, with the list of those there are. EINVAL: a malformed name. Heap::allocate().
+  /// A buffer from the heap or alias of that name, or of several with "|" between them.
+  /// @throws Error as at() and Heap::allocate()
   [[nodiscard]] DmaBuf allocate(std::string_view heap, const AllocRequest& request);
   [[nodiscard]] DmaBuf allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept;
 

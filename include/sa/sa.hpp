@@ -15,6 +15,7 @@
 #include <sa/image.hpp>         // IWYU pragma: export
 #include <sa/ipc.hpp>           // IWYU pragma: export
 #include <sa/layout.hpp>        // IWYU pragma: export
+#include <sa/log.hpp>           // IWYU pragma: export
 #include <sa/memory.hpp>        // IWYU pragma: export
 #include <sa/pool.hpp>          // IWYU pragma: export
 #include <sa/registry.hpp>      // IWYU pragma: export

@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <sa/constraints.hpp>
+#include <sa/export.hpp>
 #include <sa/format.hpp>
 #include <sa/heap.hpp>
 #include <sa/layout.hpp>
@@ -64,6 +66,18 @@ struct ImageSelection {
   std::vector<ImageChoice> choices;   ///< best first
   std::vector<ImageRefusal> refusals; ///< formats in the order in which they were asked for, then heaps
 };
+
+/// A heap that gives what a selection chose: it tries the choices, best first, and asks each for what the devices and the caller
+/// demand together. What is not known to serve is tried only where nothing is known. For a program that allocates often, and for
+/// a Pool around it.
+/// @return never null from the throwing one. info().name has the names of the heaps with "|" between them.
+/// @throws Error EOPNOTSUPP: there is no choice; the sentence has every refusal
+[[nodiscard]] SA_API std::shared_ptr<Heap> make_heap(const Selection& selection);
+[[nodiscard]] SA_API std::shared_ptr<Heap> make_heap(const Selection& selection, std::error_code& ec) noexcept;
+/// The same for pictures of the first choice's layout: the heaps of all choices that have that layout.
+/// Heap::allocate(layout, ...) makes the picture.
+[[nodiscard]] SA_API std::shared_ptr<Heap> make_heap(const ImageSelection& selection);
+[[nodiscard]] SA_API std::shared_ptr<Heap> make_heap(const ImageSelection& selection, std::error_code& ec) noexcept;
 
 struct SelectOptions {
   std::size_t size = 0; ///< bytes that will be asked for; 0: not known

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/base/log.hpp"
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
@@ -8,14 +9,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-namespace sa { inline namespace v0 { namespace detail {
+#include <sa/log.hpp>
+
+namespace sa { inline namespace v0 {
+namespace detail {
 namespace {
 
 constexpr const char* logger_name = "sa";
 
 std::shared_ptr<spdlog::logger> logger() {
-  if (auto host = spdlog::get(logger_name)) {
-    return host;
+  if (auto registered = spdlog::get(logger_name)) {
+    return registered;
   }
   static const std::shared_ptr<spdlog::logger> own = [] {
     auto made = std::make_shared<spdlog::logger>(logger_name, std::make_shared<spdlog::sinks::stderr_sink_mt>());
@@ -31,11 +35,28 @@ std::shared_ptr<spdlog::logger> logger() {
   return own;
 }
 
-void write(spdlog::level::level_enum level, const std::function<std::string()>& sentence) noexcept {
+/// What set_log() was given. It never ends: another thread may be about to call it.
+struct Host {
+  LogFunction function;
+  void* data;
+  LogLevel most;
+  const Host* before; // so that all of them can be reached, by programs that look for leaks
+};
+constinit std::atomic<const Host*> host{nullptr};
+
+void write(LogLevel level, const std::function<std::string()>& sentence) noexcept {
   try {
+    const Host* const listener = host.load(std::memory_order_acquire);
+    if (listener != nullptr && listener->function != nullptr) {
+      if (level <= listener->most) {
+        listener->function(listener->data, level, sentence().c_str());
+      }
+      return;
+    }
     const auto to = logger();
-    if (to->should_log(level)) {
-      to->log(level, sentence());
+    const auto theirs = level == LogLevel::Warning ? spdlog::level::warn : spdlog::level::debug;
+    if (to->should_log(theirs)) {
+      to->log(theirs, sentence());
     }
   } catch (...) { // NOLINT(bugprone-empty-catch): a log that cannot be written must not harm who allocates
   }
@@ -44,11 +65,20 @@ void write(spdlog::level::level_enum level, const std::function<std::string()>& 
 } // namespace
 
 void log_warning(const std::function<std::string()>& sentence) noexcept {
-  write(spdlog::level::warn, sentence);
+  write(LogLevel::Warning, sentence);
 }
 
 void log_debug(const std::function<std::string()>& sentence) noexcept {
-  write(spdlog::level::debug, sentence);
+  write(LogLevel::Debug, sentence);
 }
 
-}}} // namespace sa::v0::detail
+} // namespace detail
+
+void set_log(LogFunction function, void* data, LogLevel most) {
+  auto made = std::make_unique<detail::Host>(detail::Host{function, data, most, detail::host.load(std::memory_order_relaxed)});
+  while (!detail::host.compare_exchange_weak(made->before, made.get(), std::memory_order_acq_rel)) {
+  }
+  (void)made.release();
+}
+
+}} // namespace sa::v0

@@ -14,12 +14,13 @@ namespace sa { inline namespace v0 { namespace detail {
 /// Without the spaces, tabs and line ends around it.
 [[nodiscard]] std::string_view trimmed(std::string_view text) noexcept;
 
-/// Gives @p read each word of @p text between commas, trimmed; a text of blanks has none. Ends where @p read returns false.
+/// Gives @p read each word of @p text between commas, or what @p separator is, trimmed; a text of blanks has none. Ends where
+/// @p read returns false.
 template <typename Read>
-void each_word(std::string_view text, Read&& read) {
+void each_word(std::string_view text, Read&& read, char separator = ',') {
   text = trimmed(text);
   for (bool more = !text.empty(); more;) {
-    const std::size_t comma = text.find(',');
+    const std::size_t comma = text.find(separator);
     more = read(trimmed(text.substr(0, comma))) && comma != std::string_view::npos;
     text.remove_prefix(more ? comma + 1 : text.size());
   }

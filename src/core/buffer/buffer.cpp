@@ -168,6 +168,15 @@ void Buffer::wait(Access access, std::chrono::milliseconds timeout, std::error_c
   }
 }
 
+int Buffer::give_memfd_away() noexcept {
+  const UniqueFd& memfd = memory_.descriptor == Descriptor::Memfd ? memory_.fd : memory_.map_fd;
+  if (memfd) {
+    give_away();
+    memfd_given_away_.store(true, std::memory_order_relaxed);
+  }
+  return memfd.get();
+}
+
 void Buffer::set_name(std::string_view name) noexcept {
   remember_name(name);
   if (memory_.descriptor == Descriptor::DmaBuf) {

@@ -49,6 +49,10 @@ public:
       given_away_.store(true, std::memory_order_relaxed); // ordered by the reference count, before the last drop()
     }
   }
+  /// The same, of the memory file, which is returned; -1 when there is none.
+  [[nodiscard]] int give_memfd_away() noexcept;
+  /// Whether somebody may have the memory without having the dma-buf, whose count then does not tell.
+  [[nodiscard]] bool memfd_given_away() const noexcept { return memfd_given_away_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool given_away() const noexcept { return given_away_.load(std::memory_order_relaxed); }
 
   /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
@@ -99,8 +103,8 @@ public:
   /// Sets the name here alone: the kernel's is the maker's.
   void remember_name(std::string_view name) noexcept {
     if (name != this->name()) { // a line less to write in a round that changes no name
-      name.copy(name_.data(), name_.size());
-      name_length_ = static_cast<std::uint8_t>(name.size());
+      name_length_ = static_cast<std::uint8_t>(name.copy(name_.data(), max_name_length));
+      name_[name_length_] = '\0';
     }
   }
 
@@ -117,11 +121,12 @@ private:
   // First what a round through a pool reads.
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> given_away_{false};
+  std::atomic<bool> memfd_given_away_{false};
   std::uint8_t name_length_ = 0;
   Origin origin_;
   mutable std::atomic<Writing> writing_;
   PoolPlace place_;
-  std::array<char, max_name_length> name_{};
+  std::array<char, max_name_length + 1> name_{}; // with a zero at its end, for C
   std::atomic<std::byte*> bytes_{nullptr};
   Attachments attachments_; // before memory_: they end after it
   PoolSlip slip_;

@@ -169,6 +169,13 @@ int DmaBuf::fd() const noexcept {
   return buffer_.get()->device_fd();
 }
 
+int DmaBuf::memfd() const noexcept {
+  if (!buffer_) {
+    return -1;
+  }
+  return buffer_.get()->give_memfd_away();
+}
+
 std::size_t DmaBuf::size() const noexcept {
   return buffer_ ? buffer_.get()->memory().size : 0;
 }

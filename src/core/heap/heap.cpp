@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <sa/heap.hpp>
 
+#include <vector>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +75,23 @@ DmaBuf Heap::allocate(const AllocRequest& request, std::error_code& ec) noexcept
       check_fit(request, ec);
     }
     return ec ? DmaBuf{} : do_allocate(request, ec);
+  });
+}
+
+Image Heap::allocate(const ImageLayout& layout, const AllocRequest& memory) {
+  return or_throw([&]() -> const std::string& { return info().name; },
+                  [&] { return fmt::format("allocate an image of {}x{} pixels", layout.width, layout.height); },
+                  [&](std::error_code& ec) { return allocate(layout, memory, ec); });
+}
+
+Image Heap::allocate(const ImageLayout& layout, const AllocRequest& memory, std::error_code& ec) noexcept {
+  return or_code(ec, [&] {
+    check(layout, ec); // its number of buffers is not more than there can be
+    std::vector<DmaBuf> buffers;
+    for (unsigned i = 0; !ec && i < layout.buffer_count(); ++i) {
+      buffers.push_back(allocate(detail::request_for(layout, i, memory), ec));
+    }
+    return ec ? Image{} : Image::import(layout, std::move(buffers), ec);
   });
 }
 

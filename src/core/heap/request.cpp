@@ -64,6 +64,11 @@ std::size_t rounded_size(const AllocRequest& request, std::size_t granularity) n
   return multiple == 0 || multiple > SIZE_MAX ? 0 : round_up(request.size, static_cast<std::size_t>(multiple));
 }
 
+AllocRequest request_for(const ImageLayout& layout, unsigned index, AllocRequest memory) noexcept {
+  memory.size = std::max(memory.size, static_cast<std::size_t>(layout.sizes[index]));
+  return memory;
+}
+
 void look_at_form(const AllocRequest& request, std::error_code& ec) {
   if (request.size == 0) {
     fail(ec, EINVAL, [] { return std::string("size 0; ask for at least one byte"); });

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <system_error>
 
+#include <sa/layout.hpp>
 #include <sa/types.hpp>
 
 namespace sa { inline namespace v0 { namespace detail {
@@ -20,6 +21,9 @@ inline void check_form(const AllocRequest& request, std::error_code& ec) {
     look_at_form(request, ec); // something may be wrong with it
   }
 }
+
+/// What buffer @p index of a picture is asked for as. @p memory as in ImageRequest
+[[nodiscard]] AllocRequest request_for(const ImageLayout& layout, unsigned index, AllocRequest memory) noexcept;
 
 /// Refuses what no memory can be, and what that of @p heap cannot be by what it says of itself. A size of 0 is any.
 void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);

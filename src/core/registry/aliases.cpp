@@ -6,9 +6,13 @@
 
 #include <fmt/format.h>
 
+#include "core/base/failure.hpp"
 #include "core/base/heap_name.hpp"
 #include "core/base/log.hpp"
+#include "core/base/words.hpp"
+#include "core/heap/alias_heap.hpp"
 #include "core/heap/backend.hpp"
+#include "core/registry/snapshot.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
@@ -73,6 +77,37 @@ std::vector<Candidate> resolve(std::string_view name, const Heaps& heaps, const 
     }
   }
   return found;
+}
+
+std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, std::error_code& ec) {
+  std::vector<Candidate> candidates;
+  bool any = false;
+  const auto add = [&](std::string_view name, std::shared_ptr<Heap> heap) {
+    any = any || heap != nullptr;
+    candidates.push_back({std::string(name), std::move(heap)});
+  };
+  const auto read = [&](std::string_view word) {
+    if (!is_candidate(word)) {
+      fail(ec, EINVAL, [&] {
+        return fmt::format("\"{}\" in \"{}\" is no heap name; there are: {}", shown(word), shown(list), snapshot.names());
+      });
+    } else if (is_wildcard(word)) {
+      for (const auto& heap : snapshot.heaps) {
+        if (heap->info().name.starts_with(word.substr(0, word.size() - 1))) {
+          add(heap->info().name, heap);
+        }
+      }
+    } else {
+      const auto* heap = snapshot.find(word);
+      add(word, heap == nullptr ? nullptr : *heap);
+    }
+    return !ec;
+  };
+  each_word(list, read, between_names);
+  if (!ec && !any) {
+    fail(ec, ENOENT, [&] { return fmt::format("there is none of \"{}\"; there are: {}", list, snapshot.names()); });
+  }
+  return ec ? nullptr : std::make_shared<AliasHeap>(std::string(list), std::move(candidates));
 }
 
 Aliases layered(const Configuration& configuration, const Aliases& own) {

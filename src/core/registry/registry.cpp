@@ -18,6 +18,7 @@
 #include "core/base/log.hpp"
 #include "core/base/spin_lock.hpp"
 #include "core/base/system_facts.hpp"
+#include "core/base/words.hpp"
 #include "core/heap/alias_heap.hpp"
 #include "core/heap/backend.hpp"
 #include "core/heap/request.hpp"
@@ -30,7 +31,6 @@ namespace {
 using detail::Aliases;
 using detail::fail;
 using detail::Heaps;
-using detail::NamedHeap;
 using detail::Snapshot;
 
 // Of all registries, since a fork() must find them free: the child would wait for ever for a thread that it does not have.
@@ -188,13 +188,11 @@ struct Registry::State {
     return current;
   }
 
-  [[nodiscard]] std::string names() const {
-    std::string text;
-    const auto all = now();
-    for (const NamedHeap& entry : all->entries) {
-      text += (text.empty() ? "" : ", ") + entry.name;
-    }
-    return text;
+  /// The heap or alias of that one name.
+  [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept {
+    const std::lock_guard lock(published);
+    const auto* heap = current->find(name);
+    return heap == nullptr ? nullptr : *heap;
   }
 };
 
@@ -359,9 +357,37 @@ void Registry::remove(std::string_view name, std::error_code& ec) noexcept {
 }
 
 std::shared_ptr<Heap> Registry::find(std::string_view name) const noexcept {
-  const std::lock_guard lock(published);
-  const auto* heap = state_->current->find(name);
-  return heap == nullptr ? nullptr : *heap;
+  auto found = state_->find(name);
+  if (found == nullptr && detail::is_list(name)) {
+    std::error_code ec;
+    found = detail::or_code(ec, [&] { return detail::list_of(name, *now(), ec); });
+  }
+  return found;
+}
+
+std::shared_ptr<Heap> Registry::at(std::string_view name) const {
+  return detail::or_throw(
+      "", [&] { return fmt::format("find \"{}\"", detail::shown(name)); }, [&](std::error_code& ec) { return at(name, ec); });
+}
+
+std::shared_ptr<Heap> Registry::at(std::string_view name, std::error_code& ec) const noexcept {
+  return detail::or_code(ec, [&] {
+    auto found = state_->find(name);
+    if (found != nullptr) {
+      return found;
+    }
+    if (detail::is_list(name)) {
+      found = detail::list_of(name, *now(), ec);
+    } else if (detail::is_heap_name(name)) {
+      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; there are: {}", name, now()->names()); });
+    } else {
+      fail(ec, EINVAL, [&] {
+        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); there are: {}", detail::shown(name),
+                           now()->names());
+      });
+    }
+    return found;
+  });
 }
 
 std::shared_ptr<const Configuration> Registry::configuration() const noexcept {
@@ -393,19 +419,8 @@ DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request) {
 }
 
 DmaBuf Registry::allocate(std::string_view heap, const AllocRequest& request, std::error_code& ec) noexcept {
-  if (const auto found = find(heap); found != nullptr) {
-    return found->allocate(request, ec);
-  }
-  return detail::or_code(ec, [&] {
-    if (detail::is_heap_name(heap)) {
-      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; there are: {}", heap, state_->names()); });
-    } else {
-      fail(ec, EINVAL, [&] {
-        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); there are: {}", heap, state_->names());
-      });
-    }
-    return DmaBuf{};
-  });
+  const auto found = at(heap, ec);
+  return found == nullptr ? DmaBuf{} : found->allocate(request, ec);
 }
 
 }} // namespace sa::v0

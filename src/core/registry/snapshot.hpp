@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <sa/configuration.hpp>
@@ -40,6 +41,26 @@ struct Snapshot {
     }
     return nullptr;
   }
+
+  /// Every name there is, for sentences.
+  [[nodiscard]] std::string names() const {
+    std::string text;
+    for (const NamedHeap& entry : entries) {
+      text += (text.empty() ? "" : ", ") + entry.name;
+    }
+    return text;
+  }
 };
+
+/// Between the names of a list.
+inline constexpr char between_names = '|';
+
+inline bool is_list(std::string_view names) noexcept {
+  return names.find(between_names) != std::string_view::npos;
+}
+
+/// An alias for the moment: of the names in @p list, which are heaps, aliases or "backend:*".
+/// @p ec EINVAL: one of them is malformed. ENOENT: there is none of them.
+[[nodiscard]] std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

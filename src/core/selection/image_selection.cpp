@@ -11,9 +11,12 @@
 #include "core/base/failure.hpp"
 #include "core/device/consumer.hpp"
 #include "core/heap/candidates.hpp"
+#include "core/heap/request.hpp"
 #include "core/selection/layouts.hpp"
+#include "core/selection/selection.hpp"
 
-namespace sa { inline namespace v0 { namespace detail {
+namespace sa { inline namespace v0 {
+namespace detail {
 namespace {
 
 /// A format that serves, with what is known of its layout.
@@ -27,37 +30,15 @@ std::string named(const Device& device, const std::string& said) {
   return fmt::format("{}: {}", device.info().name, said);
 }
 
-/// What each buffer of @p layout is asked for as.
-std::array<AllocRequest, max_planes> requests_for(const ImageLayout& layout, const AllocRequest& memory,
-                                                  const Constraints& constraints) {
-  std::array<AllocRequest, max_planes> requests;
-  for (unsigned i = 0; i < layout.buffer_count(); ++i) {
-    requests[i] = memory;
-    requests[i].size = std::max(memory.size, static_cast<std::size_t>(layout.sizes[i]));
-    requests[i].constraints = constraints;
-  }
-  return requests;
-}
-
-/// An image of @p heap.
-Image image_from(Heap& heap, const ImageLayout& layout, const AllocRequest& memory, const Constraints& constraints,
-                 std::error_code& ec) {
-  std::vector<DmaBuf> buffers;
-  const auto requests = requests_for(layout, memory, constraints);
-  for (unsigned i = 0; i < layout.buffer_count() && !ec; ++i) {
-    buffers.push_back(heap.allocate(requests[i], ec));
-  }
-  return ec ? Image{} : Image::import(layout, std::move(buffers), ec);
-}
-
 /// Has every device import a picture of that layout. False, with the reason, when one refuses.
 bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, AllocRequest memory, const Constraints& constraints) {
+  memory.constraints = constraints;
   for (const Device& device : devices) { // a node takes buffers of the format that is set, which may be larger
     memory.size = std::max(memory.size, device.consumer()->probe_size());
   }
   const Explanation refused;
   std::error_code ec;
-  const Image image = image_from(heap, served.answer.layout, memory, constraints, ec);
+  const Image image = heap.allocate(served.answer.layout, memory, ec);
   if (ec) {
     served.note = fmt::format("the layout is not proven: {} gave no image to ask with ({})", heap.info().name,
                               refused.text().empty() ? ec.message() : refused.text());
@@ -162,10 +143,20 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
   return selection;
 }
 
+/// What the images that are asked of @p selection are refused for.
+static std::string refusals_of(const ImageSelection& selection) {
+  std::string refusals;
+  for (const ImageRefusal& one : selection.refusals) {
+    refusals += fmt::format(" [{}{}]", one.heap.empty() ? "" : one.heap + ": ", one.reason);
+  }
+  return refusals;
+}
+
 Image allocate_image(const ImageSelection& selection, const ImageRequest& request, std::optional<Certainty> minimum,
                      std::error_code& ec) {
-  const bool any_suits = !selection.choices.empty() && selection.choices.front().certainty <= Certainty::Suits;
-  const Certainty last = minimum.value_or(any_suits ? Certainty::Suits : Certainty::Unknown);
+  const Certainty last = minimum.value_or(least_known(selection.choices));
+  AllocRequest memory = request.memory;
+  memory.constraints = selection.constraints;
   Attempts attempts;
   const ImageLayout* layout = nullptr;
   for (const ImageChoice& choice : selection.choices) {
@@ -176,19 +167,40 @@ Image allocate_image(const ImageSelection& selection, const ImageRequest& reques
       continue;
     }
     layout = &choice.layout;
-    const auto requests = requests_for(choice.layout, request.memory, selection.constraints);
-    if (attempts.ask(name, choice.heap.get(), std::span(requests).first(choice.layout.buffer_count()))) {
+    std::array<AllocRequest, max_planes> requests;
+    for (unsigned i = 0; i < layout->buffer_count(); ++i) {
+      requests[i] = request_for(*layout, i, memory);
+    }
+    if (attempts.ask(name, choice.heap.get(), std::span(requests).first(layout->buffer_count()))) {
       break;
     }
   }
-  std::string refusals;
-  if (Explanation::current() != nullptr) {
-    for (const ImageRefusal& one : selection.refusals) {
-      refusals += fmt::format(" [{}{}]", one.heap.empty() ? "" : one.heap + ": ", one.reason);
-    }
-  }
+  const std::string refusals = Explanation::current() == nullptr ? std::string() : refusals_of(selection);
   std::vector<DmaBuf> buffers = attempts.results(ec, "nothing suits", refusals);
   return ec || layout == nullptr ? Image{} : Image::import(*layout, std::move(buffers), ec);
 }
 
-}}} // namespace sa::v0::detail
+} // namespace detail
+
+std::shared_ptr<Heap> make_heap(const ImageSelection& selection) {
+  return detail::or_throw(
+      "", [] { return std::string("make a heap for images"); }, [&](std::error_code& ec) { return make_heap(selection, ec); });
+}
+
+std::shared_ptr<Heap> make_heap(const ImageSelection& selection, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&]() -> std::shared_ptr<Heap> {
+    if (selection.choices.empty()) {
+      detail::fail(ec, EOPNOTSUPP, [&] { return "nothing suits" + detail::refusals_of(selection); });
+      return nullptr;
+    }
+    Selection of_layout{selection.constraints, {}, {}};
+    for (const ImageChoice& choice : selection.choices) {
+      if (choice.layout == selection.choices.front().layout) {
+        of_layout.choices.push_back({choice.heap, choice.certainty, choice.note});
+      }
+    }
+    return make_heap(of_layout, ec);
+  });
+}
+
+}} // namespace sa::v0

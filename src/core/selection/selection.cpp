@@ -15,7 +15,8 @@
 #include "core/heap/candidates.hpp"
 #include "core/heap/request.hpp"
 
-namespace sa { inline namespace v0 { namespace detail {
+namespace sa { inline namespace v0 {
+namespace detail {
 namespace {
 
 /// What a device is known to need, from everything that knows something.
@@ -238,10 +239,17 @@ Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocReq
   return selection;
 }
 
+static std::string refusals_of(const Selection& selection) {
+  std::string refusals;
+  for (const auto& [heap, reason] : selection.refusals) {
+    refusals += fmt::format(" [{}: {}]", heap, reason);
+  }
+  return refusals;
+}
+
 DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                          std::error_code& ec) {
-  const bool any_suits = !selection.choices.empty() && selection.choices.front().certainty <= Certainty::Suits;
-  const Certainty last = minimum.value_or(any_suits ? Certainty::Suits : Certainty::Unknown);
+  const Certainty last = minimum.value_or(least_known(selection.choices));
   request.constraints = selection.constraints;
   Attempts attempts;
   for (const auto& [heap, certainty, said] : selection.choices) {
@@ -254,11 +262,62 @@ DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::
       break;
     }
   }
-  std::string refusals;
-  for (const auto& [heap, reason] : selection.refusals) {
-    refusals += fmt::format(" [{}: {}]", heap, reason);
-  }
-  return attempts.result(ec, "no heap suits", refusals);
+  return attempts.result(ec, "no heap suits", Explanation::current() == nullptr ? std::string() : refusals_of(selection));
 }
 
-}}} // namespace sa::v0::detail
+namespace {
+
+/// What make_heap() makes.
+class SelectedHeap final : public Heap {
+public:
+  /// @param selection with one choice at least
+  explicit SelectedHeap(const Selection& selection) : demands_(selection.constraints) {
+    const Certainty last = least_known(selection.choices);
+    std::string name;
+    for (const Choice& choice : selection.choices) {
+      if (choice.certainty <= last) {
+        candidates_.push_back({choice.heap->info().name, choice.heap});
+        name += (name.empty() ? "" : "|") + candidates_.back().name;
+      }
+    }
+    info_ = describe(std::move(name), candidates_);
+    info_.backend = "alias";
+    info_.granularity = 1; // each candidate rounds by its own
+  }
+
+  [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
+
+protected:
+  DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override {
+    AllocRequest whole = request;
+    whole.constraints = merge(request.constraints, demands_, ec);
+    return ec ? DmaBuf{} : allocate_from(candidates_, whole, nullptr, ec);
+  }
+  void check_fit(const AllocRequest&, std::error_code&) const override {} // each candidate decides for itself
+
+private:
+  Constraints demands_;
+  std::vector<Candidate> candidates_;
+  HeapInfo info_;
+};
+
+} // namespace
+} // namespace detail
+
+std::shared_ptr<Heap> make_heap(const Selection& selection) {
+  return detail::or_throw(
+      "", [] { return std::string("make a heap of a selection"); },
+      [&](std::error_code& ec) { return make_heap(selection, ec); });
+}
+
+std::shared_ptr<Heap> make_heap(const Selection& selection, std::error_code& ec) noexcept {
+  return detail::or_code(ec, [&]() -> std::shared_ptr<Heap> {
+    if (selection.choices.empty()) {
+      detail::fail(ec, EOPNOTSUPP, [&] { return "no heap suits" + detail::refusals_of(selection); });
+      return nullptr;
+    }
+    return std::make_shared<detail::SelectedHeap>(selection);
+  });
+}
+
+}} // namespace sa::v0

@@ -29,8 +29,14 @@ struct Wishes {
 [[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request,
                                      const std::vector<Device>& devices, const Wishes& wishes, bool probes, std::error_code& ec);
 
+/// What is less certain than this is not asked, unless it is demanded: Unknown where all choices are, else Suits.
+template <typename Choices>
+[[nodiscard]] Certainty least_known(const Choices& choices) noexcept {
+  return !choices.empty() && choices.front().certainty <= Certainty::Suits ? Certainty::Suits : Certainty::Unknown;
+}
+
 /// A buffer of the first choice that has one; behind Registry::allocate().
-/// @param minimum what is less certain is not asked; nothing: Unknown where all are, else Suits
+/// @param minimum what is less certain is not asked; nothing: least_known()
 [[nodiscard]] DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                                        std::error_code& ec);
 
