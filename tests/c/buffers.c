@@ -161,11 +161,8 @@ static int tells_address(void* data, const struct sa_heap_info* info) {
   sa_dmabuf* buffer = NULL;
   uint64_t address = 0;
   (void)data;
-  if (info->usable == 0 || strcmp(info->name, "memfd:huge") == 0) { /* huge pages may be few */
+  if (!has_page(info) || !CHECK(sa_heap_find(info->name, &heap) == 0)) {
     return 0;
-  }
-  if (!CHECK(sa_heap_find(info->name, &heap) == 0)) {
-    return 1;
   }
   buffer = buffer_of(heap, 4096, NULL);
   if ((info->traits & SA_TRAIT_PHYS_ADDR) != 0) {

@@ -97,6 +97,10 @@ sa_heap* dma_buf_heap(void) {
   return heap;
 }
 
+int has_page(const struct sa_heap_info* info) {
+  return info->usable == 1 && strcmp(info->name, "memfd:huge") != 0;
+}
+
 sa_dmabuf* buffer_of(sa_heap* heap, size_t size, const char* name) {
   struct sa_request request = SA_REQUEST_INIT;
   sa_dmabuf* buffer = NULL;
@@ -106,25 +110,25 @@ sa_dmabuf* buffer_of(sa_heap* heap, size_t size, const char* name) {
   return buffer;
 }
 
-/* What is opened once is open, before descriptors are counted. */
-static void warm_up(void) {
+/* What a heap opens once is open, before descriptors are counted. */
+static int warm_up(void* data, const struct sa_heap_info* info) {
   sa_heap* heap = NULL;
   sa_dmabuf* buffer = NULL;
-  sa_heap_unref(plain_heap());
-  heap = dma_buf_heap();
-  if (heap != NULL) {
+  (void)data;
+  if (has_page(info) && CHECK(sa_heap_find(info->name, &heap) == 0)) {
     buffer = buffer_of(heap, 4096, NULL);
     CHECK(sa_dmabuf_begin(buffer, SA_READ, NULL) == 0 && sa_dmabuf_end(buffer, SA_READ) == 0);
     sa_dmabuf_unref(buffer);
     sa_heap_unref(heap);
   }
+  return 0;
 }
 
 int main(int argc, char** argv) {
   nodes = (const char* const*)(argv + 1);
   node_count = (size_t)(argc - 1);
   CHECK(strcmp(sa_message(), "") == 0);
-  warm_up();
+  CHECK(sa_heap_list(warm_up, NULL) == 0);
   if (failures != 0) {
     ++failed;
   }

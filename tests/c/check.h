@@ -40,6 +40,8 @@ extern size_t node_count;
 sa_heap* plain_heap(void);
 /* The first heap of these that there is and that has dma-bufs; NULL: none on this machine. */
 sa_heap* dma_buf_heap(void);
+/* Whether a heap has a page to give: huge ones may be few. */
+int has_page(const struct sa_heap_info* info);
 /* A buffer of that heap. */
 sa_dmabuf* buffer_of(sa_heap* heap, size_t size, const char* name);
 
