@@ -27,6 +27,10 @@ int check_refused(int result, int error, const char* what, const char* file, int
 /* Runs a test, and sees that it leaves descriptors and shared mappings as they were. */
 void run(const char* sentence, void (*test)(void));
 
+/* DMA_BUF_IOCTL_SYNC calls of this program so far: on a coherent machine a forgotten one never shows as wrong pixels. */
+extern int syncs_begun;
+extern int syncs_ended;
+
 /* Of a child: whether a check of it failed. */
 int child_failed(void);
 /* Waits for a child, which exits with child_failed(). */

@@ -200,6 +200,39 @@ static void lies_as_its_layout(void) {
   sa_dmabuf_unref(chroma);
 }
 
+/* Of each buffer, once, where it is a dma-buf. */
+static void brackets(sa_heap* heap, int each) {
+  sa_image* image = image_of(heap, "NV12", "buffers=separate");
+  void* planes[4];
+  int begun = 0;
+  int ended = 0;
+  int access = 0;
+  for (access = SA_READ; access <= SA_READWRITE; ++access) {
+    begun = syncs_begun;
+    ended = syncs_ended;
+    CHECK(sa_image_begin(image, access, planes) == 0);
+    CHECK(syncs_begun == begun + 2 * each && syncs_ended == ended);
+    CHECK(sa_image_end(image, access) == 0);
+    CHECK(syncs_begun == begun + 2 * each && syncs_ended == ended + 2 * each);
+  }
+  begun = syncs_begun;
+  CHECK(sa_dmabuf_begin(sa_image_buffer(image, 0), SA_READ, NULL) == 0 && syncs_begun == begun + each);
+  CHECK(sa_dmabuf_end(sa_image_buffer(image, 0), SA_READ) == 0);
+  CHECK(sa_dmabuf_map(sa_image_buffer(image, 0), SA_READ, planes) == 0 && syncs_begun == begun + each);
+  sa_image_unref(image);
+}
+
+static void brackets_each_buffer(void) {
+  sa_heap* heap = plain_heap();
+  brackets(heap, 0);
+  sa_heap_unref(heap);
+  heap = dma_buf_heap();
+  if (heap != NULL) {
+    brackets(heap, 1);
+    sa_heap_unref(heap);
+  }
+}
+
 static void imports(void) {
   sa_heap* heap = plain_heap();
   struct sa_layout layout = SA_LAYOUT_INIT;
@@ -381,6 +414,7 @@ void image_tests(void) {
   run("a layout becomes a line of text and is read back", layouts);
   run("colours stay with the layout", colours);
   run("a picture lies as its layout says", lies_as_its_layout);
+  run("an access begins and ends in each buffer, once", brackets_each_buffer);
   run("buffers and a layout make a picture, which may lie otherwise later", imports);
   run("a picture goes to another process and back", processes);
   run("a picture for no device is the smallest", for_no_device);
