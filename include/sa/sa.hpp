@@ -16,6 +16,7 @@
 #include <sa/ipc.hpp>           // IWYU pragma: export
 #include <sa/layout.hpp>        // IWYU pragma: export
 #include <sa/memory.hpp>        // IWYU pragma: export
+#include <sa/plugin.hpp>        // IWYU pragma: export
 #include <sa/pool.hpp>          // IWYU pragma: export
 #include <sa/registry.hpp>      // IWYU pragma: export
 #include <sa/selection.hpp>     // IWYU pragma: export
