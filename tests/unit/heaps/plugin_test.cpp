@@ -321,13 +321,13 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
   }
   SUBCASE("a dma-buf for a memory file") {
     std::error_code ec;
-    if (!sa::Registry::system().allocate("dma-buf", {.size = 8192}, ec)) {
+    if (sa::Registry::system().allocate("dma-buf", {.size = 8192}, ec)) {
+      says_wrong(
+          refusal(files, gives([] { return sa::Registry::system().allocate("dma-buf", {.size = 8192}).release().release(); })),
+          "gave a dma-buf, though the heap says that it has memory files");
+    } else { // no return: doctest would not find the subcases below
       MESSAGE("not tested: this machine makes no dma-bufs");
-      return;
     }
-    says_wrong(
-        refusal(files, gives([] { return sa::Registry::system().allocate("dma-buf", {.size = 8192}).release().release(); })),
-        "gave a dma-buf, though the heap says that it has memory files");
   }
   SUBCASE("less than was asked for") {
     says_wrong(refusal(files, gives([] { return memory_file(4096); })), "gave 4 KiB, and 8 KiB were asked for");
