@@ -239,7 +239,7 @@ static PyMethodDef heap_methods[] = {
      "nodes are paths, [\"/dev/video0\", \"/dev/dri/card0\"]; set a camera's format before. constraints are\n"
      "what else the memory must be, as in allocate(). probe=True proves the choice by real imports, which\n"
      "takes some milliseconds for each device and heap.\n\n"
-     ">>> sa.Heap.for_devices([], constraints=\"align=64K\").allocate(100).size % 65536\n"
+     ">>> sa.Heap.for_devices([], constraints=\"size-align=64K\").allocate(100).size % 65536\n"
      "0\n"},
     {"allocate", KEYWORDS(heap_allocate),
      "allocate($self, size, *, name=None, constraints=None, require=0, prefault=False)\n--\n\n"
