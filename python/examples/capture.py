@@ -26,7 +26,8 @@ Format = structure("v4l2_format", (u32, "type"), (Kind, "fmt"))
 Rate = structure("v4l2_streamparm", (u32, "type capability capturemode numerator denominator"), (ctypes.c_uint8 * 184, "raw"))
 Request = structure("v4l2_requestbuffers", (u32, "count type memory capabilities flags"))
 Slot = structure("v4l2_buffer", (u32, "index type bytesused flags field"), (ctypes.c_long, "seconds microseconds"),
-                 (ctypes.c_uint8 * 16, "timecode"), (u32, "sequence memory"), (ctypes.c_long, "fd"), (u32, "length reserved request"))
+                 (ctypes.c_uint8 * 16, "timecode"), (u32, "sequence memory"), (ctypes.c_long, "fd"),
+                 (u32, "length reserved request"))
 
 
 def ask(camera, number, argument, direction=3):
