@@ -91,6 +91,8 @@ void check_flags(std::uint32_t flags, std::uint32_t known) {
   }
 }
 
+constinit const Constraints no_constraints;
+
 Constraints constraints_of(const char* given, const Heap* heap) {
   if (given == nullptr || *given == '\0') {
     return {};

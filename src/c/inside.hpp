@@ -132,6 +132,8 @@ inline Traits traits_of(std::uint32_t bits) {
 }
 /// @throws EINVAL: a bit that is not in @p known
 void check_flags(std::uint32_t flags, std::uint32_t known);
+/// In memory: a pool reads it as it is copied, and need not wait for a store of another size.
+extern const Constraints no_constraints;
 /// @param heap that is asked; a failure names it
 Constraints constraints_of(const char* given, const Heap* heap = nullptr);
 std::vector<Device> devices_of(const char* const* nodes, std::size_t count);
@@ -186,14 +188,11 @@ inline AllocRequest request_of(const sa_request* given, const Heap& heap) {
   sa_request other;
   const bool usual = given != nullptr && given->struct_size == sizeof(sa_request);
   const sa_request& from = usual ? *given : (other = read(given, "sa_request"));
-  AllocRequest request{.size = from.size,
-                       .name = text(from.name),
-                       .require = traits_of(from.require),
-                       .flags = static_cast<AllocFlag>(from.flags)}; // the library refuses what is none
-  if (from.constraints != nullptr) {
-    request.constraints = constraints_of(from.constraints, &heap);
-  }
-  return request;
+  return {.size = from.size,
+          .constraints = from.constraints == nullptr ? no_constraints : constraints_of(from.constraints, &heap),
+          .name = text(from.name),
+          .require = traits_of(from.require),
+          .flags = static_cast<AllocFlag>(from.flags)}; // the library refuses what is none
 }
 /// @throws EINVAL, ENOENT: what no layout can be
 ImageLayout layout_of(const sa_layout* given);
