@@ -112,7 +112,7 @@ struct sa_heap_plugin {
                   size_t sentence_size);
 
   /**
-   * Told that the library has no longer what allocate() made, since the buffer has ended or the library refused it: its descriptor
+   * Told that the library no longer has what allocate() made, since the buffer has ended or the library refused it: its descriptor
    * is closed, or went to the program. Others may still have descriptors of the memory. NULL: the plugin need not know.
    */
   void (*release)(void *data, void *memory);
