@@ -71,15 +71,17 @@ static int finish(Access* self) {
   int status = 0;
   self->buffer = NULL;
   self->image = NULL;
-  Py_BEGIN_ALLOW_THREADS if (buffer != NULL) {
-    status = sa_dmabuf_end(buffer, self->mode);
-    sa_dmabuf_unref(buffer);
-  }
-  if (image != NULL) {
-    status = sa_image_end(image, self->mode);
-    sa_image_unref(image);
-  }
-  Py_END_ALLOW_THREADS--((Owner*)self->owner)->accesses;
+  Py_BEGIN_ALLOW_THREADS
+    if (buffer != NULL) {
+      status = sa_dmabuf_end(buffer, self->mode);
+      sa_dmabuf_unref(buffer);
+    }
+    if (image != NULL) {
+      status = sa_image_end(image, self->mode);
+      sa_image_unref(image);
+    }
+  Py_END_ALLOW_THREADS
+  --((Owner*)self->owner)->accesses;
   Py_CLEAR(self->owner);
   return status;
 }
@@ -117,8 +119,10 @@ PyObject* begin_access(State* state, PyObject* owner, int mode) {
   }
   int status;
   sa_dmabuf_ref(buffer);
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_begin(buffer, mode, &self->planes[0]);
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_begin(buffer, mode, &self->planes[0]);
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     fail(status);
     sa_dmabuf_unref(buffer);
     Py_DECREF(self);
@@ -141,7 +145,8 @@ PyObject* begin_image_access(State* state, PyObject* owner, int mode) {
   sa_image_ref(image);
   int status = sa_image_get_layout(image, layout);
   if (status >= 0) {
-    Py_BEGIN_ALLOW_THREADS status = sa_image_begin(image, mode, self->planes);
+    Py_BEGIN_ALLOW_THREADS
+      status = sa_image_begin(image, mode, self->planes);
     Py_END_ALLOW_THREADS
   }
   if (status < 0) {

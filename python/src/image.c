@@ -64,7 +64,8 @@ static void let_go(Image* self) {
   sa_image* handle = self->handle;
   self->handle = NULL;
   if (handle != NULL) {
-    Py_BEGIN_ALLOW_THREADS sa_image_unref(handle);
+    Py_BEGIN_ALLOW_THREADS
+      sa_image_unref(handle);
     Py_END_ALLOW_THREADS
   }
 }
@@ -86,8 +87,10 @@ static PyObject* image_allocate(PyObject* type, PyObject* args, PyObject* kwargs
   }
   sa_image* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_image_alloc(((Heap*)heap)->handle, &((Layout*)layout)->value, name, &handle);
-  Py_END_ALLOW_THREADS return status < 0 ? fail(status) : image_object(state, handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_image_alloc(((Heap*)heap)->handle, &((Layout*)layout)->value, name, &handle);
+  Py_END_ALLOW_THREADS
+  return status < 0 ? fail(status) : image_object(state, handle);
 }
 
 static PyObject* image_close(PyObject* self, PyObject* none) {
