@@ -463,6 +463,7 @@ static PyType_Slot plane_slots[] = {
     {Py_tp_getset, plane_attributes},
     {Py_bf_getbuffer, SLOT(plane_getbuffer)},
     {Py_bf_releasebuffer, SLOT(plane_releasebuffer)},
+    {Py_tp_iter, SLOT(PySeqIter_New)},
     {Py_sq_length, SLOT(plane_length)},
     {Py_sq_item, SLOT(plane_item)},
     {Py_sq_ass_item, SLOT(plane_assign)},
