@@ -112,13 +112,13 @@ static int access_clear(PyObject* object) {
 }
 
 PyObject* begin_access(State* state, PyObject* owner, int mode) {
-  sa_dmabuf* buffer = buffer_handle(owner);
+  sa_dmabuf* buffer = sa_dmabuf_ref(buffer_handle(owner)); /* what is made may run code that closes it */
   Access* self = buffer == NULL ? NULL : access_object(state->access, sizeof(Access), owner, mode);
   if (self == NULL) {
+    sa_dmabuf_unref(buffer);
     return NULL;
   }
   int status;
-  sa_dmabuf_ref(buffer);
   Py_BEGIN_ALLOW_THREADS
     status = sa_dmabuf_begin(buffer, mode, &self->planes[0]);
   Py_END_ALLOW_THREADS
@@ -135,14 +135,14 @@ PyObject* begin_access(State* state, PyObject* owner, int mode) {
 }
 
 PyObject* begin_image_access(State* state, PyObject* owner, int mode) {
-  sa_image* image = image_handle(owner);
+  sa_image* image = sa_image_ref(image_handle(owner));
   Access* self = image == NULL ? NULL : access_object(state->image_access, sizeof(ImageAccess), owner, mode);
   if (self == NULL) {
+    sa_image_unref(image);
     return NULL;
   }
   struct sa_layout* layout = &((ImageAccess*)self)->layout;
   *layout = (struct sa_layout)SA_LAYOUT_INIT;
-  sa_image_ref(image);
   int status = sa_image_get_layout(image, layout);
   if (status >= 0) {
     Py_BEGIN_ALLOW_THREADS

@@ -143,7 +143,7 @@ static PyObject* image_layout(PyObject* self, void* closure) {
 
 static PyObject* image_buffers(PyObject* self, void* closure) {
   (void)closure;
-  const sa_image* handle = image_handle(self);
+  sa_image* handle = sa_image_ref(image_handle(self)); /* what is made may run code that closes it */
   PyObject* list = handle == NULL ? NULL : PyList_New(0);
   sa_dmabuf* buffer;
   for (unsigned i = 0; list != NULL && (buffer = sa_image_buffer(handle, i)) != NULL; ++i) {
@@ -153,6 +153,7 @@ static PyObject* image_buffers(PyObject* self, void* closure) {
     }
     Py_XDECREF(object);
   }
+  sa_image_unref(handle);
   PyObject* tuple = list == NULL ? NULL : PyList_AsTuple(list);
   Py_XDECREF(list);
   return tuple;
