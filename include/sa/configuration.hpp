@@ -14,8 +14,8 @@
 /// A file counts as a whole or not at all: one that is wrong anywhere is refused, and the others are used. A file that is
 /// not there is nothing special, except that of $SA_CONFIG, which somebody asked for.
 ///
-/// Registry::refresh() reads the files and uses aliases, carveouts and quotas; Registry::select() uses order and devices. The
-/// options for pools are for whoever asks for them by Registry::configuration().
+/// Registry::refresh() reads the files and uses aliases, carveouts, plugins and quotas; Registry::select() uses order and
+/// devices. The options for pools are for whoever asks for them by Registry::configuration().
 #pragma once
 
 #include <cstddef>
@@ -58,6 +58,9 @@ struct Configuration {
   std::vector<CarveoutRegion> carveouts;
   /// At most one for each match. A later file replaces one of the same match as a whole.
   std::vector<DeviceProfile> devices;
+  /// Shared objects in the library's plugin folder, by name, that are loaded for their heaps (docs/plugins.md). Only the system's
+  /// file can have this key: another one that has it is refused.
+  std::vector<std::string> plugins;
   /// For pools that a program makes; PoolOptions::name is empty. A later file replaces the keys it has.
   PoolOptions pool;
   /// At most one for each heap. A later file replaces one of the same heap as a whole.

@@ -144,9 +144,10 @@ public:
   [[nodiscard]] ImportResult try_import(const Image& image) const;
 
   /// What the device demands of a picture of @p format and that size: one rule, or several to choose from (planes in one
-  /// buffer, a buffer for each). A V4L2 node is asked by VIDIOC_TRY_FMT, which changes nothing there and works while it
-  /// streams, at most 6 times for each queue and code; a KMS card by what it says of its planes, and a table of known drivers. What was answered is
-  /// remembered as long as a copy of this object lives.
+  /// buffer, a buffer for each). What was answered is remembered as long as a copy of this object lives.
+  ///
+  /// A V4L2 node is asked by VIDIOC_TRY_FMT, at most 6 times for each queue and code: that changes nothing there, and works while
+  /// it streams. A KMS card is asked what it says of its planes. A table of known drivers adds what neither tells.
   /// @throws Error EOPNOTSUPP: it does not take that format or size; the sentence says what it takes. What open(2) reports.
   [[nodiscard]] std::vector<LayoutRule> rules(Format format, std::uint32_t width, std::uint32_t height) const;
   [[nodiscard]] std::vector<LayoutRule> rules(Format format, std::uint32_t width, std::uint32_t height,

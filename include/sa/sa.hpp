@@ -17,6 +17,7 @@
 #include <sa/layout.hpp>        // IWYU pragma: export
 #include <sa/log.hpp>           // IWYU pragma: export
 #include <sa/memory.hpp>        // IWYU pragma: export
+#include <sa/plugin.hpp>        // IWYU pragma: export
 #include <sa/pool.hpp>          // IWYU pragma: export
 #include <sa/registry.hpp>      // IWYU pragma: export
 #include <sa/selection.hpp>     // IWYU pragma: export

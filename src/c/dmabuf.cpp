@@ -25,7 +25,10 @@ using namespace sa::c;
 extern "C" {
 
 int sa_dmabuf_alloc(sa_heap* heap, const sa_request* request, sa_dmabuf** out) {
-  return guarded(out, [&] { return handle_of(heap_of(heap).allocate(request_of(request))); });
+  return guarded(out, [&] {
+    sa::Heap& of = heap_of(heap);
+    return handle_of(of.allocate(request_of(request, of)));
+  });
 }
 
 int sa_dmabuf_import(int fd, sa_dmabuf** out) {

@@ -23,8 +23,11 @@ PoolOptions options_of(const sa_pool_options* given) {
     return options;
   }
   const sa_pool_options wanted = read(given, "sa_pool_options");
-  if (wanted.recycle > SA_RECYCLE_ALWAYS || wanted.zero > 1 || wanted.reserved != 0) {
-    refuse(EINVAL, "struct sa_pool_options: recycle is an enum sa_recycle, zero is 0 or 1, and reserved is 0");
+  if (wanted.recycle > SA_RECYCLE_ALWAYS || wanted.zero > 1) {
+    refuse(EINVAL, "struct sa_pool_options: recycle is an enum sa_recycle, and zero is 0 or 1");
+  }
+  if (wanted.reserved != 0) {
+    refuse_unknown("sa_pool_options");
   }
   if (wanted.max_free_bytes != 0) {
     options.max_free_bytes = static_cast<std::size_t>(std::min<std::uint64_t>(wanted.max_free_bytes, SIZE_MAX));
@@ -39,13 +42,6 @@ PoolOptions options_of(const sa_pool_options* given) {
 }
 
 } // namespace
-
-Heap& heap_of(const sa_heap* handle) {
-  if (handle == nullptr) {
-    refuse(EBADF, "the heap is NULL");
-  }
-  return *handle->heap;
-}
 
 Pool& pool_of(const sa_heap* handle) {
   const Heap& heap = heap_of(handle);
@@ -116,7 +112,8 @@ int sa_heap_pool(sa_heap* heap, const sa_pool_options* options, sa_heap** out) {
 
 int sa_heap_reserve(sa_heap* pool, size_t count, const sa_request* request) {
   return guarded([&] {
-    pool_of(pool).reserve(count, request_of(request));
+    sa::Pool& of = pool_of(pool);
+    of.reserve(count, request_of(request, of));
     return 0;
   });
 }

@@ -57,6 +57,12 @@ Format format_of(std::string_view name) {
 
 ImageLayout layout_of(const sa_layout* given) {
   const sa_layout from = read(given, "sa_layout");
+  const auto reserved = [](std::uint32_t value) { return value != 0; };
+  if (std::any_of(std::begin(from.reserved), std::end(from.reserved), reserved) ||
+      std::any_of(std::begin(from.planes), std::end(from.planes),
+                  [&](const sa_plane& plane) { return reserved(plane.reserved); })) {
+    refuse_unknown("sa_layout");
+  }
   ImageLayout layout;
   layout.format = format_of(text(from.format));
   layout.modifier = from.modifier;

@@ -71,7 +71,7 @@ std::uint32_t bits_of(Traits of) noexcept {
   return bits;
 }
 
-Traits traits_of(std::uint32_t bits) {
+Traits some_traits_of(std::uint32_t bits) {
   Traits set;
   for (const Trait trait : traits) {
     if ((bits & static_cast<std::uint32_t>(trait)) != 0) {
@@ -91,8 +91,18 @@ void check_flags(std::uint32_t flags, std::uint32_t known) {
   }
 }
 
-Constraints constraints_of(const char* given) {
-  return given == nullptr || *given == '\0' ? Constraints{} : parse_constraints(given);
+Constraints constraints_of(const char* given, const Heap* heap) {
+  if (given == nullptr || *given == '\0') {
+    return {};
+  }
+  try {
+    return parse_constraints(given);
+  } catch (const Error& error) {
+    if (heap == nullptr) {
+      throw;
+    }
+    refuse(error.code().value(), heap->info().name + ": " + error.what());
+  }
 }
 
 std::vector<Device> devices_of(const char* const* nodes, std::size_t count) {
@@ -104,16 +114,6 @@ std::vector<Device> devices_of(const char* const* nodes, std::size_t count) {
     devices.push_back(Device::open(nodes[i]));
   }
   return devices;
-}
-
-AllocRequest request_of(const sa_request* given) {
-  const sa_request request = read(given, "sa_request");
-  check_flags(request.flags, SA_PREFAULT);
-  return {.size = request.size,
-          .constraints = constraints_of(request.constraints),
-          .name = text(request.name),
-          .require = traits_of(request.require),
-          .flags = static_cast<AllocFlag>(request.flags)};
 }
 
 }}} // namespace sa::v0::c

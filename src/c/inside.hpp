@@ -94,6 +94,10 @@ void check_size(const Struct* given, const char* type) {
   }
 }
 
+[[noreturn]] inline void refuse_unknown(const char* type) {
+  refuse(EOPNOTSUPP, std::string("struct ") + type + " asks for something that this version of libsa-c does not know");
+}
+
 /// A copy of @p given, of whatever version.
 template <typename Struct>
 Struct read(const Struct* given, const char* type) {
@@ -103,7 +107,7 @@ Struct read(const Struct* given, const char* type) {
   const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
   if (given->struct_size > sizeof(Struct) &&
       std::any_of(bytes + sizeof(Struct), bytes + given->struct_size, [](unsigned char byte) { return byte != 0; })) {
-    refuse(EOPNOTSUPP, std::string("struct ") + type + " asks for something that this version of libsa-c does not know");
+    refuse_unknown(type);
   }
   return copy;
 }
@@ -122,10 +126,14 @@ void write(const Struct& value, Struct* out, const char* type) {
 
 std::uint32_t bits_of(Traits traits) noexcept;
 /// @throws EINVAL: a bit that is no trait
-Traits traits_of(std::uint32_t bits);
+Traits some_traits_of(std::uint32_t bits);
+inline Traits traits_of(std::uint32_t bits) {
+  return bits == 0 ? Traits{} : some_traits_of(bits);
+}
 /// @throws EINVAL: a bit that is not in @p known
 void check_flags(std::uint32_t flags, std::uint32_t known);
-Constraints constraints_of(const char* given);
+/// @param heap that is asked; a failure names it
+Constraints constraints_of(const char* given, const Heap* heap = nullptr);
 std::vector<Device> devices_of(const char* const* nodes, std::size_t count);
 inline Access access_of(int access) noexcept {
   return static_cast<Access>(access); // the library refuses what is none
@@ -157,7 +165,12 @@ inline sa_dmabuf* handle_of(DmaBuf buffer) noexcept {
 }
 
 /// What @p handle points to. @throws EBADF: null
-Heap& heap_of(const sa_heap* handle);
+inline Heap& heap_of(const sa_heap* handle) {
+  if (handle == nullptr) {
+    refuse(EBADF, "the heap is NULL");
+  }
+  return *handle->heap;
+}
 /// @throws EBADF: null. EOPNOTSUPP: no pool
 Pool& pool_of(const sa_heap* handle);
 /// A new handle. @p heap not null
@@ -168,8 +181,20 @@ Image& image_of(sa_image* handle);
 const Image& image_of(const sa_image* handle);
 sa_image* handle_of(Image image);
 
-/// What a request is in C++; borrows its texts.
-AllocRequest request_of(const sa_request* given);
+/// What a request to @p heap is in C++; borrows its texts. Short, since a pool's buffer costs little more.
+inline AllocRequest request_of(const sa_request* given, const Heap& heap) {
+  sa_request other;
+  const bool usual = given != nullptr && given->struct_size == sizeof(sa_request);
+  const sa_request& from = usual ? *given : (other = read(given, "sa_request"));
+  AllocRequest request{.size = from.size,
+                       .name = text(from.name),
+                       .require = traits_of(from.require),
+                       .flags = static_cast<AllocFlag>(from.flags)}; // the library refuses what is none
+  if (from.constraints != nullptr) {
+    request.constraints = constraints_of(from.constraints, &heap);
+  }
+  return request;
+}
 /// @throws EINVAL, ENOENT: what no layout can be
 ImageLayout layout_of(const sa_layout* given);
 sa_layout layout_of(const ImageLayout& layout) noexcept;

@@ -123,7 +123,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_dma_heap(const std::vector<CarveoutRegion>&) {
+std::vector<std::shared_ptr<Heap>> discover_dma_heap(const Configured&) {
   std::vector<std::shared_ptr<Heap>> heaps;
   for (const auto& node : list(folder)) {
     if (is_word(node)) {

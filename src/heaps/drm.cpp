@@ -121,7 +121,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_drm(const std::vector<CarveoutRegion>&) {
+std::vector<std::shared_ptr<Heap>> discover_drm(const Configured&) {
   std::vector<std::shared_ptr<Heap>> heaps;
   for (const auto& card : list(folder)) {
     if (is_word(card) && card.starts_with("card")) {

@@ -185,7 +185,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_memfd(const std::vector<CarveoutRegion>&) {
+std::vector<std::shared_ptr<Heap>> discover_memfd(const Configured&) {
   return {std::make_shared<MemfdHeap>(), std::make_shared<HugeMemfdHeap>()};
 }
 

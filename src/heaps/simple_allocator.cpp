@@ -117,7 +117,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_simple_allocator(const std::vector<CarveoutRegion>&) {
+std::vector<std::shared_ptr<Heap>> discover_simple_allocator(const Configured&) {
   std::vector<std::shared_ptr<Heap>> heaps;
   for (const auto& node : list(device_class)) {
     if (is_word(node)) {

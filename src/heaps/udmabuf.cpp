@@ -109,7 +109,7 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_udmabuf(const std::vector<CarveoutRegion>&) {
+std::vector<std::shared_ptr<Heap>> discover_udmabuf(const Configured&) {
   return {std::make_shared<UdmabufHeap>()};
 }
 

@@ -201,7 +201,7 @@ TEST_CASE("release gives the memory to the fd, and with an access alive a duplic
     }
     const int number = buffer.fd();
     sa::UniqueFd alone = buffer.release();
-    CHECK(alone.get() == number);
+    CHECK((alone.get() == number) != through_c); // C can only give a duplicate away, and let go of its own
     check_empty(buffer);
     sa::DmaBuf again = sa::DmaBuf::import(std::move(alone));
     CHECK(filled(again, 11));

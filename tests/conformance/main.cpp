@@ -10,10 +10,14 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include <dlfcn.h>
+
 #include <sa/conformance.hpp>
+#include <sa/heap_plugin.h>
 #include <sa/sa.hpp>
 
 #include "guard_heap.hpp"
@@ -78,11 +82,23 @@ void trim() {
   }
 }
 
+/// The table of the plugin in examples/plugin, as it was built.
+const sa_heap_plugin* example_plugin() {
+  void* const handle = ::dlopen(SA_EXAMPLE_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    throw std::runtime_error(::dlerror());
+  }
+  return reinterpret_cast<decltype(&sa_heap_plugin_1)>(::dlsym(handle, "sa_heap_plugin_1"))();
+}
+
 /// The heap of that name, an object of its own each time; null when there is none.
 std::shared_ptr<sa::Heap> make(const std::string& name) {
   sa::Registry registry;
   registry.refresh();
   registry.add(std::make_shared<GuardHeap>());
+  for (const auto& heap : sa::make_plugin_heaps("example", example_plugin())) {
+    registry.add(heap);
+  }
   return registry.find(name);
 }
 

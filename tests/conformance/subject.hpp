@@ -47,6 +47,13 @@ void contract_tests();
 void refusal_tests();
 void sharing_tests();
 
+/// Whether the suite is compiled over the C interface (tests/c/facade).
+#ifdef SA_CONFORMANCE_THROUGH_C
+inline constexpr bool through_c = true;
+#else
+inline constexpr bool through_c = false;
+#endif
+
 /// A frame of 1920x1080 NV12, bytes.
 inline constexpr std::size_t frame_size = 3110400;
 

@@ -52,13 +52,16 @@ void look_at(const Configuration& value) {
             "constraints are right");
     require(sa::parse_layout_rule(to_string(device.layout)) == device.layout, "a layout rule is right");
   }
+  for (const auto& plugin : value.plugins) {
+    require(sa::detail::is_word(plugin), "a plugin's name leaves no folder");
+  }
   require(value.pool.max_age.count() >= 0 && value.pool.name.empty(), "a pool can be made of it");
 }
 
 /// @p text over @p below; nothing when it is refused.
 std::optional<Configuration> over(const Configuration& below, std::string_view text) {
   try {
-    return sa::detail::read_configuration(text, "f", below);
+    return sa::detail::read_configuration(text, "f", below, true);
   } catch (const sa::Error& error) {
     require_sentence(error.what());
     return std::nullopt;

@@ -14,6 +14,7 @@
 namespace unit {
 
 sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_code& ec) {
+  demanded = request.constraints;
   ++asked;
   if (throws) {
     throw std::system_error(EPROTO, std::system_category());

@@ -32,6 +32,7 @@ public:
   bool unsealed = false; ///< forgets F_SEAL_SHRINK
   std::size_t lacks = 0; ///< bytes by which descriptors are smaller than their buffers
   std::atomic<int> asked{0};
+  sa::Constraints demanded; ///< by the last request
 
 protected:
   sa::DmaBuf do_allocate(const sa::AllocRequest& request, std::error_code& ec) override;

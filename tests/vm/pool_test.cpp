@@ -163,6 +163,23 @@ TEST_CASE("a buffer that this process mapped by hand is not used again, until it
   });
 }
 
+TEST_CASE("a buffer whose memory file was taken is not used again: the dma-buf does not count who has that") {
+  sa::Pool pool(sa::Registry::system().find("udmabuf:4k"));
+  sa::UniqueFd copy;
+  {
+    const sa::DmaBuf buffer = pool.allocate({.size = size});
+    REQUIRE(buffer.memfd() >= 0);
+    REQUIRE(buffer.memfd() != buffer.fd());
+    copy = sa::UniqueFd{::fcntl(buffer.memfd(), F_DUPFD_CLOEXEC, 0)};
+    buffer.map_unsynchronized().bytes()[1] = std::byte{42};
+    char byte = 0;
+    CHECK(::pread(copy.get(), &byte, 1, 1) == 1); // the same memory
+    CHECK(byte == 42);
+  }
+  CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .freed_shared = 1});
+  CHECK(pool.allocate({.size = size}).memfd() >= 0);
+}
+
 TEST_CASE("a buffer in flight in a socket is not used again") {
   std::vector<std::unique_ptr<support::SocketPair>> pairs;
   check(false, [&](const sa::DmaBuf& buffer) {

@@ -171,8 +171,7 @@ void Buffer::wait(Access access, std::chrono::milliseconds timeout, std::error_c
 int Buffer::give_memfd_away() noexcept {
   const UniqueFd& memfd = memory_.descriptor == Descriptor::Memfd ? memory_.fd : memory_.map_fd;
   if (memfd) {
-    give_away();
-    memfd_given_away_.store(true, std::memory_order_relaxed);
+    given_.store(Given::Memfd, std::memory_order_relaxed);
   }
   return memfd.get();
 }

@@ -43,17 +43,18 @@ public:
   [[nodiscard]] bool sole() const noexcept { return references_.load(std::memory_order_acquire) == 1; }
 
   [[nodiscard]] int device_fd() const noexcept { return memory_.descriptor == Descriptor::Handle ? -1 : memory_.fd.get(); }
-  /// Notes that somebody outside this object may see the memory from now on.
+  /// What somebody outside this object may have.
+  enum class Given : std::uint8_t { Nothing, Descriptor, Memfd };
+  /// Notes that somebody may see the memory from now on.
   void give_away() noexcept {
-    if (!given_away_.load(std::memory_order_relaxed)) {
-      given_away_.store(true, std::memory_order_relaxed); // ordered by the reference count, before the last drop()
+    if (Given nothing = given(); nothing == Given::Nothing) { // relaxed: ordered by the reference count, before the last drop()
+      given_.compare_exchange_strong(nothing, Given::Descriptor, std::memory_order_relaxed);
     }
   }
-  /// The same, of the memory file, which is returned; -1 when there is none.
+  /// The memory file, of whose holders the dma-buf's count does not tell, and notes that; -1 when there is none.
   [[nodiscard]] int give_memfd_away() noexcept;
-  /// Whether somebody may have the memory without having the dma-buf, whose count then does not tell.
-  [[nodiscard]] bool memfd_given_away() const noexcept { return memfd_given_away_.load(std::memory_order_relaxed); }
-  [[nodiscard]] bool given_away() const noexcept { return given_away_.load(std::memory_order_relaxed); }
+  [[nodiscard]] Given given() const noexcept { return given_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool given_away() const noexcept { return given() != Given::Nothing; }
 
   /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
   [[nodiscard]] bool can_join_pool() const noexcept { return origin_ == Origin::Made && slip_.recycler == nullptr; }
@@ -71,7 +72,7 @@ public:
   /// The open /proc/self/fdinfo file of the descriptor, or nothing (sharing_of()); the pool's own.
   [[nodiscard]] UniqueFd& fdinfo() noexcept { return fdinfo_; }
   /// Nobody else has it any more, as far as its pool can tell.
-  void taken_back() noexcept { given_away_.store(false, std::memory_order_relaxed); }
+  void taken_back() noexcept { given_.store(Given::Nothing, std::memory_order_relaxed); }
 
   /// Ends it and its memory; for the recycler.
   static void dispose(Buffer* buffer) noexcept { delete buffer; }
@@ -120,8 +121,7 @@ private:
 
   // First what a round through a pool reads.
   std::atomic<std::uint32_t> references_{1};
-  std::atomic<bool> given_away_{false};
-  std::atomic<bool> memfd_given_away_{false};
+  std::atomic<Given> given_{Given::Nothing};
   std::uint8_t name_length_ = 0;
   Origin origin_;
   mutable std::atomic<Writing> writing_;

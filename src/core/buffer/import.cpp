@@ -40,40 +40,41 @@ bool is_dma_buf(int fd, std::error_code& ec) {
 
 } // namespace
 
-DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec) {
+ForeignMemory prove(int fd, std::error_code& ec) {
   // Only memory files have seals (fcntl(2)): asked first, it spares them the question that is the dearest for them.
-  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
-  const bool dma_buf = seals < 0 && is_dma_buf(fd.get(), ec);
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  const bool dma_buf = seals < 0 && is_dma_buf(fd, ec);
   if (ec) {
-    return {}; // no descriptor, or the kernel's own
+    return {};
   }
-  Memory memory;
-  Buffer::Writing writing = Buffer::Writing::Unasked;
   if (dma_buf) {
     // Every exporter's size; dma_buf_llseek answers 0 and SEEK_END alone (drivers/dma-buf/dma-buf.c).
-    const off_t size = ::lseek(fd.get(), 0, SEEK_END);
+    const off_t size = ::lseek(fd, 0, SEEK_END);
     if (size <= 0 || !std::in_range<std::size_t>(size)) { // not in 32 bits
       fail(ec, size < 0 ? errno : EINVAL, [] { return std::string("the dma-buf tells no size that a program can map"); });
       return {};
     }
-    memory.descriptor = Descriptor::DmaBuf;
-    memory.size = static_cast<std::size_t>(size);
-    memory.traits = Trait::DmaBuf;
-  } else {
-    const MemfdFacts facts = secure_memfd(fd.get(), seals, ec);
-    if (ec) {
-      close_unproven(std::move(fd));
-      return {};
-    }
-    memory.descriptor = Descriptor::Memfd;
-    memory.size = facts.size;
-    memory.traits = facts.huge ? Trait::Cached | Trait::HugePages : Traits{Trait::Cached};
-    if (facts.frozen) {
-      writing = Buffer::Writing::Forbidden;
-    }
+    return {Descriptor::DmaBuf, static_cast<std::size_t>(size), Trait::DmaBuf, false};
   }
+  const MemfdFacts facts = secure_memfd(fd, seals, ec);
+  return {Descriptor::Memfd, facts.size, facts.huge ? Trait::Cached | Trait::HugePages : Traits{Trait::Cached}, facts.frozen};
+}
+
+DmaBuf import_fd(UniqueFd fd, std::shared_ptr<const std::string> heap, std::error_code& ec) {
+  const ForeignMemory found = prove(fd.get(), ec);
+  if (ec) {
+    if (ec != std::errc::bad_file_descriptor) {
+      close_unproven(std::move(fd));
+    }
+    return {};
+  }
+  Memory memory;
+  memory.descriptor = found.descriptor;
+  memory.size = found.size;
+  memory.traits = found.traits;
   memory.fd = std::move(fd);
-  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported, writing);
+  return Handover::make(std::move(memory), std::move(heap), Buffer::Origin::Imported,
+                        found.frozen ? Buffer::Writing::Forbidden : Buffer::Writing::Unasked);
 }
 
 } // namespace detail

@@ -60,7 +60,7 @@ bool idle(const Buffer& buffer) noexcept {
 
 Sharing sharing_of(Buffer& buffer) noexcept {
   const Memory& memory = buffer.memory();
-  if (!memory.count_tells || buffer.memfd_given_away() || memory.descriptor != Descriptor::DmaBuf || !memory.fd) {
+  if (!memory.count_tells || buffer.given() == Buffer::Given::Memfd || memory.descriptor != Descriptor::DmaBuf || !memory.fd) {
     return Sharing::Unknown;
   }
   const std::optional<long> count = count_of(buffer);

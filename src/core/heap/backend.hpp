@@ -16,9 +16,15 @@ struct CarveoutRegion; // a heap's own: it goes through here unread
 
 namespace detail {
 
+/// What the configuration says to the backends.
+struct Configured {
+  const std::vector<CarveoutRegion>& carveouts;
+  const std::vector<std::string>& plugins;
+};
+
 /// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
-/// what cannot be used is listed with its reason. @p carveouts are the reserved ranges of the configuration.
-using Discover = std::vector<std::shared_ptr<Heap>> (*)(const std::vector<CarveoutRegion>& carveouts);
+/// what cannot be used is listed with its reason.
+using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configured& configured);
 
 /// Every backend, in the order heaps are listed.
 [[nodiscard]] std::span<const Discover> backends() noexcept;

@@ -73,7 +73,7 @@ bool read_file(const ConfigurationFile& file, std::string& text, std::error_code
 } // namespace
 
 std::vector<ConfigurationFile> configuration_files() {
-  std::vector<ConfigurationFile> files{{SA_SYSTEM_CONFIGURATION}};
+  std::vector<ConfigurationFile> files{{SA_SYSTEM_CONFIGURATION, false, true}};
   if (const auto configuration = folder_of("XDG_CONFIG_HOME"); !configuration.empty()) {
     files.push_back({configuration / file_name});
   } else if (const auto home = folder_of("HOME"); !home.empty()) {
@@ -93,7 +93,7 @@ LoadedConfiguration load_configuration(const std::vector<ConfigurationFile>& fil
       const bool there = or_throw(
           "", [] { return std::string(reading_configuration); }, [&](std::error_code& ec) { return read_file(file, text, ec); });
       if (there) {
-        Configuration next = read_configuration(text, file.path.string(), loaded.configuration);
+        Configuration next = read_configuration(text, file.path.string(), loaded.configuration, file.system);
         next.files.push_back(file.path);
         loaded.configuration = std::move(next);
       }
@@ -113,7 +113,7 @@ LoadedConfiguration load_configuration() {
 }
 
 Configuration parse_configuration(std::string_view text, std::string_view source) {
-  return detail::read_configuration(text, source, {});
+  return detail::read_configuration(text, source, {}, true);
 }
 
 Configuration parse_configuration(std::string_view text, std::string_view source, std::error_code& ec) noexcept {

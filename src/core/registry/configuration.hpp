@@ -17,6 +17,7 @@ inline constexpr std::size_t max_configuration_size = std::size_t{1} << 20;
 struct ConfigurationFile {
   std::filesystem::path path;
   bool required = false; ///< refused, not passed over, when it is not there
+  bool system = false;   ///< whether it is the system's, which alone can name plugins
 };
 
 /// The files of this process, by its environment.
@@ -26,8 +27,9 @@ struct ConfigurationFile {
 [[nodiscard]] LoadedConfiguration load_configuration(const std::vector<ConfigurationFile>& files);
 
 /// @p below, overridden by what @p text says. The only function that knows TOML.
+/// @param system whether the text may name plugins
 /// @throws Error EINVAL, see parse_configuration()
-[[nodiscard]] Configuration read_configuration(std::string_view text, std::string_view source, Configuration below);
+[[nodiscard]] Configuration read_configuration(std::string_view text, std::string_view source, Configuration below, bool system);
 
 /// What every Error about the configuration gives as its operation.
 inline constexpr const char* reading_configuration = "read the configuration";

@@ -24,7 +24,7 @@ namespace {
 // What one file may have, far above what is of use: a wrong or hostile file must not take a program's time and memory.
 constexpr std::size_t max_entries = 1024;  ///< carveouts, devices, quotas; of each
 constexpr std::size_t max_aliases = 128;   ///< all files together: resolving takes their number squared
-constexpr std::size_t max_candidates = 32; ///< of an alias, and of the order
+constexpr std::size_t max_candidates = 32; ///< of an alias, of the order, and plugins
 
 /// Puts @p value in the place of the one with the same @p name, or behind them all.
 template <typename Value, typename Name>
@@ -39,7 +39,8 @@ void put(std::vector<Value>& values, Value value, Name Value::*name) {
 
 class ConfigurationReader : private TomlReader {
 public:
-  ConfigurationReader(std::string_view source, Configuration below) : TomlReader(source), made_(std::move(below)) {}
+  ConfigurationReader(std::string_view source, Configuration below, bool system)
+      : TomlReader(source), made_(std::move(below)), system_(system) {}
 
   Configuration read(std::string_view text) {
     while (text.starts_with("\xef\xbb\xbf")) { // the byte order mark of UTF-8
@@ -50,14 +51,16 @@ public:
           {"carveouts", [this](const auto& node, const auto& key) { read_carveouts(node, key); }},
           {"device", [this](const auto& node, const auto& key) { read_devices(node, key); }},
           {"order", [this](const auto& node, const auto& key) { made_.order = candidates(node, key); }},
+          {"plugins", [this](const auto& node, const auto& key) { read_plugins(node, key); }},
           {"pool", [this](const auto& node, const auto& key) { read_pool(node, key); }},
           {"quotas", [this](const auto& node, const auto& key) { read_quotas(node, key); }}});
     return std::move(made_);
   }
 
 private:
-  std::vector<std::string> candidates(const toml::node& node, const std::string& key) const {
-    constexpr const char* expected = "an array of names, [\"dma-heap:system\", \"udmabuf:*\"]";
+  /// @param well_formed whether a text is a name; @param wrong what is said of one that is not, behind it
+  std::vector<std::string> names(const toml::node& node, const std::string& key, const char* expected,
+                                 bool (*well_formed)(std::string_view) noexcept, const char* wrong) const {
     const toml::array* const array = node.as_array();
     if (array == nullptr) {
       refuse_kind(node, key, expected);
@@ -68,13 +71,32 @@ private:
     std::vector<std::string> names;
     for (const toml::node& element : *array) {
       const std::string& name = string(element, fmt::format("{}[{}]", key, names.size()), "a name in quotes");
-      if (!is_candidate(name)) {
-        refuse(element, fmt::format("{}[{}]", key, names.size()),
-               fmt::format("\"{}\" is no \"backend:instance\", no \"backend:*\" and no alias", shown_text(name)));
+      if (!well_formed(name)) {
+        refuse(element, fmt::format("{}[{}]", key, names.size()), fmt::format("\"{}\" {}", shown_text(name), wrong));
       }
       names.push_back(name);
     }
     return names;
+  }
+
+  std::vector<std::string> candidates(const toml::node& node, const std::string& key) const {
+    return names(node, key, "an array of names, [\"dma-heap:system\", \"udmabuf:*\"]", is_candidate,
+                 "is no \"backend:instance\", no \"backend:*\" and no alias");
+  }
+
+  void read_plugins(const toml::node& node, const std::string& key) {
+    if (!system_) {
+      refuse(node, key,
+             "only the system's configuration, " SA_SYSTEM_CONFIGURATION
+             ", can name plugins: they are code, which runs with all rights of the program");
+    }
+    made_.plugins = names(node, key, "an array of names, [\"example\"]", is_word,
+                          "is no plugin's name: its file in the plugin folder without .so, of letters, digits and ,._+-@#");
+    for (auto one = made_.plugins.begin(); one != made_.plugins.end(); ++one) {
+      if (std::find(made_.plugins.begin(), one, *one) != one) {
+        refuse(node, key, fmt::format("{} is named twice", *one));
+      }
+    }
   }
 
   void read_aliases(const toml::node& node, const std::string& key) {
@@ -252,12 +274,13 @@ private:
   }
 
   Configuration made_;
+  bool system_;
 };
 
 } // namespace
 
-Configuration read_configuration(std::string_view text, std::string_view source, Configuration below) {
-  return ConfigurationReader(source, std::move(below)).read(text);
+Configuration read_configuration(std::string_view text, std::string_view source, Configuration below, bool system) {
+  return ConfigurationReader(source, std::move(below), system).read(text);
 }
 
 }}} // namespace sa::v0::detail

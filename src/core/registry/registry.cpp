@@ -56,7 +56,7 @@ Heaps discover(const Configuration& configuration) {
   Heaps found;
   for (const auto& backend : detail::backends()) {
     try {
-      for (auto& heap : backend(configuration.carveouts)) {
+      for (auto& heap : backend({configuration.carveouts, configuration.plugins})) {
         // A region that two backends reach belongs to the first: a carveout to the kernel module before /dev/mem.
         if (std::none_of(found.begin(), found.end(), [&](const auto& one) { return one->info().name == heap->info().name; })) {
           found.push_back(std::move(heap));

@@ -192,10 +192,10 @@ private:
 
 } // namespace
 
-std::vector<std::shared_ptr<Heap>> discover_carveout(const std::vector<CarveoutRegion>& carveouts) {
+std::vector<std::shared_ptr<Heap>> discover_carveout(const Configured& configured) {
   const char* variable = ::secure_getenv("SA_CARVEOUT");
   std::vector<std::shared_ptr<Heap>> heaps;
-  for (const auto& [region, reason] : list_regions(variable == nullptr ? "" : variable, carveouts,
+  for (const auto& [region, reason] : list_regions(variable == nullptr ? "" : variable, configured.carveouts,
                                                    device_tree_regions("/sys/firmware/devicetree/base/reserved-memory"))) {
     heaps.push_back(std::make_shared<CarveoutHeap>(region, reason));
   }

@@ -200,3 +200,10 @@ TEST_CASE("a buffer has one identity, whatever descriptor shows it, and asking d
   CHECK(unit::real_buffer(4096).id() != first);
   CHECK_FALSE(sa::DmaBuf{}.id());
 }
+
+TEST_CASE("the memory file of a buffer is borrowed, and there is none behind other memory") {
+  const sa::DmaBuf buffer = sa::Registry::system().allocate("memfd:4k", {.size = 4096});
+  REQUIRE(buffer.memfd() >= 0);
+  CHECK(buffer.memfd() == buffer.fd());
+  CHECK(sa::DmaBuf().memfd() == -1);
+}

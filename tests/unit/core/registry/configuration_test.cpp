@@ -87,6 +87,7 @@ std::vector<std::string> names(const std::vector<ConfigurationFile>& files) {
 TEST_CASE("every key of a configuration is read") {
   const sa::Configuration read = sa::parse_configuration(R"(
 order = ["dma-heap:system", "udmabuf:*", "camera"]
+plugins = ["example", "camera-v2"]
 [aliases]
 camera = ["cma", "carveout:*"]
 "a.b" = ["memfd:4k"]
@@ -118,6 +119,7 @@ buffers = 0
                                                          "f");
   CHECK(read.files.empty());
   CHECK(read.order == std::vector<std::string>{"dma-heap:system", "udmabuf:*", "camera"});
+  CHECK(read.plugins == std::vector<std::string>{"example", "camera-v2"});
   CHECK(read.aliases == sa::detail::Aliases{{"camera", {"cma", "carveout:*"}}, {"a.b", {"memfd:4k"}}});
   REQUIRE(read.carveouts.size() == 3);
   CHECK(read.carveouts[0] == sa::CarveoutRegion{"camera", 0x30000000, 64 << 20, true});
@@ -153,7 +155,7 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
     const char* says = "";
   } wrong[] = {
       // keys
-      {"x = 1", "f:1:1: x: unknown key; known here: aliases, carveouts, device, order, pool, quotas"},
+      {"x = 1", "f:1:1: x: unknown key; known here: aliases, carveouts, device, order, plugins, pool, quotas"},
       {"\n  alias = 1", "f:2:3: alias: unknown key, did you mean aliases?"},
       {"[pool]\nmax-free-byte = 1", "f:2:1: pool.max-free-byte: unknown key, did you mean max-free-bytes?",
        "max-age-ms, max-free-bytes, recycle, zero"},
@@ -188,6 +190,12 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[aliases]\na = [\"../x\"]", "f:2:6: aliases.a[0]: \"../x\" is no \"backend:instance\""},
       {"[aliases]\na = [\"cma\", \"a:b:c\"]", "f:2:13: aliases.a[1]: \"a:b:c\" is no \"backend:instance\""},
       {"order = [\"*\"]", "f:1:10: order[0]: \"*\" is no \"backend:instance\""},
+      {"plugins = \"example\"", "f:1:11: plugins: must be an array of names", "not a string"},
+      {"plugins = []", "f:1:11: plugins: 0 names; there must be 1 to 32"},
+      {"plugins = [\"a\", \"../b\"]", "f:1:17: plugins[1]: \"../b\" is no plugin's name"},
+      {"plugins = [\"/lib/a\"]", "f:1:12: plugins[0]: \"/lib/a\" is no plugin's name"},
+      {"plugins = [\"a:b\"]", "f:1:12: plugins[0]: \"a:b\" is no plugin's name"},
+      {"plugins = [\"a\", \"b\", \"a\"]", "f:1:11: plugins: a is named twice"},
       {"[aliases]\na = [\"a\"]", "f:2:1: aliases.a: the alias leads back to itself"},
       {"[aliases]\nz = [\"memfd:4k\"]\nb = [\"c\"]\nc = [\"z\", \"b\"]", "f:3:1: aliases.b: the alias leads back to itself"},
       {"[aliases]\ncma = [\"contiguous\"]", "f:2:1: aliases.cma: the alias leads back to itself"},
@@ -477,6 +485,20 @@ TEST_CASE("root obeys no file that others own or may write, and says what to do"
   CHECK(load().configuration.aliases.size() == 1);
 }
 
+TEST_CASE("only the system's file can name plugins, and one that does so elsewhere is refused with the reason") {
+  const Folder folder;
+  const std::string path = folder / "sa.toml";
+  write(path, "plugins = [\"example\"]\n[aliases]\nown = [\"memfd:4k\"]\n");
+  const auto system = sa::detail::load_configuration({{path, false, true}});
+  CHECK(system.refused.empty());
+  CHECK(system.configuration.plugins == std::vector<std::string>{"example"});
+  const auto users = sa::detail::load_configuration({{path}});
+  CHECK(users.configuration == sa::Configuration{});
+  REQUIRE(users.refused.size() == 1);
+  CHECK(says(users.refused[0].what(),
+             path + ":1:11: plugins: only the system's configuration, " SA_SYSTEM_CONFIGURATION ", can name plugins"));
+}
+
 TEST_CASE("the files are the system's, the user's and the one that SA_CONFIG names") {
   const Variable config("SA_CONFIG", "");
   {
@@ -486,6 +508,9 @@ TEST_CASE("the files are the system's, the user's and the one that SA_CONFIG nam
     const auto files = sa::detail::configuration_files();
     CHECK(names(files) == std::vector<std::string>{SA_SYSTEM_CONFIGURATION, "/xdg/sa.toml", "own.toml"});
     CHECK_FALSE(files[0].required);
+    CHECK(files[0].system);
+    CHECK_FALSE(files[1].system);
+    CHECK_FALSE(files[2].system);
     CHECK_FALSE(files[1].required);
     CHECK(files[2].required);
   }
@@ -710,6 +735,7 @@ TEST_CASE("the example configuration is right, and shows every key") {
   const sa::Configuration shown = sa::parse_configuration(active, SA_EXAMPLE_CONFIGURATION);
   CHECK_FALSE(shown.aliases.empty());
   CHECK_FALSE(shown.order.empty());
+  CHECK_FALSE(shown.plugins.empty());
   CHECK(shown.carveouts.size() == 2);
   CHECK(shown.devices.size() == 2);
   CHECK_FALSE(shown.quotas.empty());

@@ -432,3 +432,31 @@ TEST_CASE("a child that forks while others allocate can use the registry") {
   stop = true;
   other.join();
 }
+
+TEST_CASE("several names with a bar between them are tried in order, like an alias") {
+  sa::Registry registry;
+  const auto full = std::make_shared<TestHeap>("test:full");
+  const auto good = std::make_shared<TestHeap>("test:good");
+  full->error = ENOMEM;
+  registry.add(full);
+  registry.add(good);
+  registry.alias("spare", {"test:good"});
+  CHECK(registry.allocate("test:none|test:full|test:good", {.size = 100}).heap() == "test:good");
+  CHECK(full->asked == 1);
+  CHECK(registry.find(" spare | test:full ")->allocate({.size = 100}).heap() == "test:good");
+  CHECK(registry.find("other:*|test:*")->info().usable);
+  CHECK(registry.at("test:none|spare")->info().name == "test:none|spare");
+  CHECK(registry.find("test:none|other:*") == nullptr);
+  CHECK(registry.find("test:good|../etc") == nullptr);
+  const std::string none = sentence([&] { (void)registry.at("test:none|other:*"); });
+  CHECK(none ==
+        "find \"test:none|other:*\": there is none of \"test:none|other:*\"; there are: test:full, test:good, cma, contiguous, "
+        "dma-buf, spare, system");
+  CHECK(says(sentence([&] { (void)registry.allocate("test:good|../etc", {.size = 1}); }),
+             "\"../etc\" in \"test:good|../etc\" is no heap name"));
+  std::error_code ec;
+  CHECK(registry.at("test:nowhere", ec) == nullptr);
+  CHECK(ec == std::errc::no_such_file_or_directory);
+  CHECK(registry.at("a/b", ec) == nullptr);
+  CHECK(ec == std::errc::invalid_argument);
+}

@@ -203,3 +203,40 @@ TEST_CASE("a device is asked once for a format and size, and a copy of it rememb
   CHECK(ec == std::errc::invalid_argument);
   CHECK(to_string(device.info().role) == "described");
 }
+
+TEST_CASE("a heap of a selection of images gives those of the best layout, to be used again by a pool") {
+  Board board;
+  const Device camera = Device::described("camera", {}, {rule("NV12", "stride-align=256,buffers=separate"), rule("YUYV", "")});
+  const sa::ImageSelection selection = board.registry.select_image(
+      {camera}, {.width = 640, .height = 480, .formats = {Format::find("NV12"), Format::find("YUYV")}});
+  const auto heap = sa::make_heap(selection);
+  CHECK(heap->info().name == "dma-heap:system|cma:cma0");
+  const sa::ImageLayout layout = selection.choices.front().layout;
+  sa::Pool pool(heap);
+  {
+    const sa::Image image = pool.allocate(layout, {.name = "frame"});
+    CHECK(image.layout() == layout);
+    REQUIRE(image.buffers().size() == 2);
+    CHECK(image.buffer(0).name() == "frame");
+    CHECK(image.buffer(1).size() >= layout.sizes[1]);
+    CHECK(image.buffer(1).heap() == "dma-heap:system");
+  }
+  CHECK(pool.statistics().free_buffers == 2);
+  board.system->error = ENOMEM;
+  CHECK(heap->allocate(layout).buffer(0).heap() == "cma:cma0");
+  board.cma->error = EIO;
+  const auto before = support::count();
+  std::error_code ec;
+  CHECK_FALSE(heap->allocate(layout, {}, ec));
+  CHECK(ec == std::errc::io_error);
+  CHECK_FALSE(heap->allocate(sa::ImageLayout{}, {}, ec));
+  CHECK(ec == std::errc::invalid_argument);
+  CHECK(support::leaked_since(before) == "");
+  try {
+    (void)sa::make_heap(board.registry.select_image({camera}, {.width = 640, .height = 480, .formats = {Format::find("NV21")}}));
+    FAIL("not refused");
+  } catch (const sa::Error& error) {
+    CHECK(error.code() == std::errc::operation_not_supported);
+    CHECK(std::string(error.what()).find("nothing suits") != std::string::npos);
+  }
+}

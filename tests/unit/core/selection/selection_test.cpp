@@ -7,6 +7,7 @@
 
 #include <sa/sa.hpp>
 
+#include "core/base/system_facts.hpp"
 #include "core/selection/selection.hpp"
 #include "unit/test_heap.hpp"
 
@@ -259,4 +260,43 @@ TEST_CASE("devices that are none") {
   CHECK(ec.value() == EINVAL);
   const Device described = Device::described("accelerator", {});
   CHECK(described.try_import(unit::real_buffer()).verdict == sa::ImportVerdict::Refused); // a memfd is no dma-buf
+}
+
+TEST_CASE("a heap of a selection tries the choices in their order, with the demands of all") {
+  Board board;
+  const Device camera = Device::described("camera", {.alignment = 65536, .max_segments = 1});
+  board.cma->change().max_alignment = 65536;
+  board.carveout->change().max_alignment = 65536;
+  board.cma->error = ENOMEM;
+  const auto heap = sa::make_heap(board.registry.select({}, {camera}));
+  CHECK(heap->info().name == "cma:cma0|carveout:camera");
+  CHECK(heap->info().usable);
+  const sa::DmaBuf buffer = heap->allocate({.size = 4096, .constraints = {.size_alignment = 131072}});
+  CHECK(buffer.heap() == "carveout:camera");
+  CHECK(buffer.size() == 131072);
+  CHECK(board.carveout->demanded == Constraints{.alignment = 65536, .size_alignment = 131072, .max_segments = 1});
+  std::error_code ec;
+  CHECK_FALSE(heap->allocate({.size = 4096, .constraints = {.alignment = 1 << 20}}, ec)); // what nobody promises
+  CHECK(ec == std::errc::operation_not_supported);
+}
+
+TEST_CASE("a heap of a selection without a choice says every refusal") {
+  Board board;
+  try {
+    (void)sa::make_heap(board.registry.select({.protected_memory = true}));
+    FAIL("not refused");
+  } catch (const sa::Error& error) {
+    CHECK(error.code() == std::errc::operation_not_supported);
+    CHECK(says(error.what(), "no heap suits"));
+    CHECK(says(error.what(), "[cma:cma0: the CPU can map it"));
+    CHECK(says(error.what(), "[dma-heap:locked: "));
+  }
+}
+
+TEST_CASE("a heap of a selection passes over what is not known to serve, where something is known") {
+  Board board;
+  const Constraints low{.max_address = 0x50000000, .max_segments = 1};
+  const auto heap = sa::make_heap(board.registry.select(low));
+  // Where the region of cma0 lies is not known; on a machine without memory above the limit it serves as well.
+  CHECK(heap->allocate({.size = 4096}).heap() == (sa::detail::highest_memory() > 0x50000000 ? "carveout:camera" : "cma:cma0"));
 }
