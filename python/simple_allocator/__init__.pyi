@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 import enum
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol, final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, Protocol, final
 
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
@@ -21,28 +21,49 @@ class Trait(enum.IntFlag):
     PROTECTED = 64
     DEVICE_MEMORY = 128
 
-class HeapInfo(NamedTuple):
-    name: str
-    backend: str
-    node: str | None
-    reason: str | None
-    traits: Trait
-    usable: bool
-    granularity: int
-    max_size: int
-    max_alignment: int
-    max_address: int | None
+@final
+class HeapInfo(tuple[str, str, str | None, str | None, Trait, bool, int, int, int, int | None]):
+    @property
+    def name(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def node(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def traits(self) -> Trait: ...
+    @property
+    def usable(self) -> bool: ...
+    @property
+    def granularity(self) -> int: ...
+    @property
+    def max_size(self) -> int: ...
+    @property
+    def max_alignment(self) -> int: ...
+    @property
+    def max_address(self) -> int | None: ...
 
-class PoolStatistics(NamedTuple):
-    hits: int
-    misses: int
-    live: int
-    free_buffers: int
-    set_aside: int
-    free_bytes: int
-    freed_shared: int
-    freed_full: int
-    freed_old: int
+@final
+class PoolStatistics(tuple[int, int, int, int, int, int, int, int, int]):
+    @property
+    def hits(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def live(self) -> int: ...
+    @property
+    def free_buffers(self) -> int: ...
+    @property
+    def set_aside(self) -> int: ...
+    @property
+    def free_bytes(self) -> int: ...
+    @property
+    def freed_shared(self) -> int: ...
+    @property
+    def freed_full(self) -> int: ...
+    @property
+    def freed_old(self) -> int: ...
 
 @final
 class Heap:
@@ -115,7 +136,7 @@ class Access:
 
 @final
 class Image:
-    def __new__(cls, layout: Layout, buffers: Sequence[DmaBuf]) -> Image: ...
+    def __new__(cls, layout: Layout, buffers: Iterable[DmaBuf]) -> Image: ...
     @classmethod
     def allocate(cls, heap: Heap, layout: Layout, *, name: str | None = None) -> Image: ...
     @property
@@ -145,17 +166,25 @@ class Plane:
     @property
     def stride(self) -> int: ...
     def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
     def __getitem__(self, y: int, /) -> bytes: ...
     def __setitem__(self, y: int, row: bytes | bytearray | memoryview, /) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-class LayoutPlane(NamedTuple):
-    buffer: int
-    offset: int
-    stride: int
-    rows: int
-    row_bytes: int
-    visible_rows: int
+@final
+class LayoutPlane(tuple[int, int, int, int, int, int]):
+    @property
+    def buffer(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def row_bytes(self) -> int: ...
+    @property
+    def visible_rows(self) -> int: ...
 
 @final
 class Layout:
@@ -184,19 +213,31 @@ class Layout:
     @property
     def full_range(self) -> bool: ...
 
-class FormatPlane(NamedTuple):
-    bytes: int
-    pixels: int
-    hsub: int
-    vsub: int
+@final
+class FormatPlane(tuple[int, int, int, int]):
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def pixels(self) -> int: ...
+    @property
+    def hsub(self) -> int: ...
+    @property
+    def vsub(self) -> int: ...
 
-class Format(NamedTuple):
-    name: str
-    gstreamer: str | None
-    drm: int | None
-    v4l2: int | None
-    v4l2_split: int | None
-    planes: tuple[FormatPlane, ...]
+@final
+class Format(tuple[str, str | None, int | None, int | None, int | None, tuple[FormatPlane, ...]]):
+    @property
+    def name(self) -> str: ...
+    @property
+    def gstreamer(self) -> str | None: ...
+    @property
+    def drm(self) -> int | None: ...
+    @property
+    def v4l2(self) -> int | None: ...
+    @property
+    def v4l2_split(self) -> int | None: ...
+    @property
+    def planes(self) -> tuple[FormatPlane, ...]: ...
 
 def heaps() -> list[HeapInfo]: ...
 def refresh() -> None: ...

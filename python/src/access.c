@@ -71,15 +71,17 @@ static int finish(Access* self) {
   int status = 0;
   self->buffer = NULL;
   self->image = NULL;
-  Py_BEGIN_ALLOW_THREADS if (buffer != NULL) {
-    status = sa_dmabuf_end(buffer, self->mode);
-    sa_dmabuf_unref(buffer);
-  }
-  if (image != NULL) {
-    status = sa_image_end(image, self->mode);
-    sa_image_unref(image);
-  }
-  Py_END_ALLOW_THREADS--((Owner*)self->owner)->accesses;
+  Py_BEGIN_ALLOW_THREADS
+    if (buffer != NULL) {
+      status = sa_dmabuf_end(buffer, self->mode);
+      sa_dmabuf_unref(buffer);
+    }
+    if (image != NULL) {
+      status = sa_image_end(image, self->mode);
+      sa_image_unref(image);
+    }
+  Py_END_ALLOW_THREADS
+  --((Owner*)self->owner)->accesses;
   Py_CLEAR(self->owner);
   return status;
 }
@@ -110,15 +112,17 @@ static int access_clear(PyObject* object) {
 }
 
 PyObject* begin_access(State* state, PyObject* owner, int mode) {
-  sa_dmabuf* buffer = buffer_handle(owner);
+  sa_dmabuf* buffer = sa_dmabuf_ref(buffer_handle(owner)); /* what is made may run code that closes it */
   Access* self = buffer == NULL ? NULL : access_object(state->access, sizeof(Access), owner, mode);
   if (self == NULL) {
+    sa_dmabuf_unref(buffer);
     return NULL;
   }
   int status;
-  sa_dmabuf_ref(buffer);
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_begin(buffer, mode, &self->planes[0]);
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_begin(buffer, mode, &self->planes[0]);
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     fail(status);
     sa_dmabuf_unref(buffer);
     Py_DECREF(self);
@@ -131,17 +135,18 @@ PyObject* begin_access(State* state, PyObject* owner, int mode) {
 }
 
 PyObject* begin_image_access(State* state, PyObject* owner, int mode) {
-  sa_image* image = image_handle(owner);
+  sa_image* image = sa_image_ref(image_handle(owner));
   Access* self = image == NULL ? NULL : access_object(state->image_access, sizeof(ImageAccess), owner, mode);
   if (self == NULL) {
+    sa_image_unref(image);
     return NULL;
   }
   struct sa_layout* layout = &((ImageAccess*)self)->layout;
   *layout = (struct sa_layout)SA_LAYOUT_INIT;
-  sa_image_ref(image);
   int status = sa_image_get_layout(image, layout);
   if (status >= 0) {
-    Py_BEGIN_ALLOW_THREADS status = sa_image_begin(image, mode, self->planes);
+    Py_BEGIN_ALLOW_THREADS
+      status = sa_image_begin(image, mode, self->planes);
     Py_END_ALLOW_THREADS
   }
   if (status < 0) {
@@ -458,6 +463,7 @@ static PyType_Slot plane_slots[] = {
     {Py_tp_getset, plane_attributes},
     {Py_bf_getbuffer, SLOT(plane_getbuffer)},
     {Py_bf_releasebuffer, SLOT(plane_releasebuffer)},
+    {Py_tp_iter, SLOT(PySeqIter_New)},
     {Py_sq_length, SLOT(plane_length)},
     {Py_sq_item, SLOT(plane_item)},
     {Py_sq_ass_item, SLOT(plane_assign)},

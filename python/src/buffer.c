@@ -29,7 +29,8 @@ static void let_go(Buffer* self) {
   sa_dmabuf* handle = self->handle;
   self->handle = NULL;
   if (handle != NULL) {
-    Py_BEGIN_ALLOW_THREADS sa_dmabuf_unref(handle);
+    Py_BEGIN_ALLOW_THREADS
+      sa_dmabuf_unref(handle);
     Py_END_ALLOW_THREADS
   }
 }
@@ -83,8 +84,10 @@ static PyObject* buffer_import_fd(PyObject* type, PyObject* object) {
   }
   sa_dmabuf* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_import(own, &handle);
-  Py_END_ALLOW_THREADS return status < 0 ? fail(status) : buffer_object(PyType_GetModuleState((PyTypeObject*)type), handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_import(own, &handle);
+  Py_END_ALLOW_THREADS
+  return status < 0 ? fail(status) : buffer_object(PyType_GetModuleState((PyTypeObject*)type), handle);
 }
 
 static PyObject* number_or_failure(int status) {
@@ -132,7 +135,8 @@ static PyObject* buffer_wait(PyObject* self, PyObject* args, PyObject* kwargs) {
   int status, left;
   do {
     left = deadline_left(&deadline, piece);
-    Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_wait(handle, mode, left);
+    Py_BEGIN_ALLOW_THREADS
+      status = sa_dmabuf_wait(handle, mode, left);
     Py_END_ALLOW_THREADS
   } while (status == -ETIMEDOUT && left == piece && PyErr_CheckSignals() == 0);
   PyObject* result = NULL;
@@ -206,9 +210,11 @@ static int ready(PyObject* socket, short event) {
   int count, left, error;
   do {
     left = deadline_left(&deadline, 1000);
-    Py_BEGIN_ALLOW_THREADS count = poll(&one, 1, left);
-    error = errno;
-    Py_END_ALLOW_THREADS if (PyErr_CheckSignals() != 0) {
+    Py_BEGIN_ALLOW_THREADS
+      count = poll(&one, 1, left);
+      error = errno;
+    Py_END_ALLOW_THREADS
+    if (PyErr_CheckSignals() != 0) {
       return -1;
     }
   } while ((count < 0 && error == EINTR) || (count == 0 && left == 1000));
@@ -227,8 +233,10 @@ static PyObject* buffer_send(PyObject* self, PyObject* socket) {
   }
   int status;
   sa_dmabuf_ref(handle); /* close() from another thread */
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_send(fd, handle);
-  Py_END_ALLOW_THREADS PyObject* result = status < 0 ? fail(status) : Py_None;
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_send(fd, handle);
+  Py_END_ALLOW_THREADS
+  PyObject* result = status < 0 ? fail(status) : Py_None;
   Py_XINCREF(result);
   sa_dmabuf_unref(handle);
   return result;
@@ -251,8 +259,10 @@ PyObject* image_send(PyObject* self, PyObject* args, PyObject* kwargs) {
   }
   int status;
   sa_image_ref(handle);
-  Py_BEGIN_ALLOW_THREADS status = sa_image_send(fd, handle, number);
-  Py_END_ALLOW_THREADS PyObject* result = status < 0 ? fail(status) : Py_None;
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_image_send(fd, handle, number);
+  Py_END_ALLOW_THREADS
+  PyObject* result = status < 0 ? fail(status) : Py_None;
   Py_XINCREF(result);
   sa_image_unref(handle);
   return result;
@@ -265,8 +275,10 @@ static PyObject* receive(PyObject* module, PyObject* socket) {
   }
   sa_dmabuf* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_receive(fd, &handle);
-  Py_END_ALLOW_THREADS return status < 0 ? fail(status) : buffer_object(PyModule_GetState(module), handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_receive(fd, &handle);
+  Py_END_ALLOW_THREADS
+  return status < 0 ? fail(status) : buffer_object(PyModule_GetState(module), handle);
 }
 
 static PyObject* receive_image(PyObject* module, PyObject* socket) {
@@ -277,8 +289,10 @@ static PyObject* receive_image(PyObject* module, PyObject* socket) {
   sa_image* handle = NULL;
   uint64_t number = 0;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_image_receive(fd, &handle, &number);
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_image_receive(fd, &handle, &number);
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     return fail(status);
   }
   PyObject* image = image_object(PyModule_GetState(module), handle);

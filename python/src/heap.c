@@ -28,15 +28,19 @@ static PyObject* heap_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) 
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z", names, &name)) {
     return NULL;
   }
-  Py_BEGIN_ALLOW_THREADS status = sa_heap_find(name, &handle);
-  Py_END_ALLOW_THREADS return heap_or_failure(PyType_GetModuleState(type), status, handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_heap_find(name, &handle);
+  Py_END_ALLOW_THREADS
+  return heap_or_failure(PyType_GetModuleState(type), status, handle);
 }
 
 static void heap_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   sa_heap* handle = ((Heap*)self)->handle;
-  Py_BEGIN_ALLOW_THREADS sa_heap_unref(handle);
-  Py_END_ALLOW_THREADS PyObject_Del(self);
+  Py_BEGIN_ALLOW_THREADS
+    sa_heap_unref(handle);
+  Py_END_ALLOW_THREADS
+  PyObject_Del(self);
   Py_DECREF(type);
 }
 
@@ -54,8 +58,10 @@ static PyObject* heap_for_devices(PyObject* type, PyObject* args, PyObject* kwar
   }
   sa_heap* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_heap_for_devices(paths.items, paths.count, constraints, probe ? SA_PROBE : 0, &handle);
-  Py_END_ALLOW_THREADS paths_drop(&paths);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_heap_for_devices(paths.items, paths.count, constraints, probe ? SA_PROBE : 0, &handle);
+  Py_END_ALLOW_THREADS
+  paths_drop(&paths);
   return heap_or_failure(PyType_GetModuleState((PyTypeObject*)type), status, handle);
 }
 
@@ -128,8 +134,10 @@ static PyObject* heap_allocate(PyObject* self, PyObject* args, PyObject* kwargs)
   if (!request_of(args, kwargs, &request, NULL)) {
     return NULL;
   }
-  Py_BEGIN_ALLOW_THREADS status = sa_dmabuf_alloc(((Heap*)self)->handle, &request, &handle);
-  Py_END_ALLOW_THREADS return status < 0 ? fail(status) : buffer_object(state_of(self), handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_dmabuf_alloc(((Heap*)self)->handle, &request, &handle);
+  Py_END_ALLOW_THREADS
+  return status < 0 ? fail(status) : buffer_object(state_of(self), handle);
 }
 
 static PyObject* heap_reserve(PyObject* self, PyObject* args, PyObject* kwargs) {
@@ -139,8 +147,10 @@ static PyObject* heap_reserve(PyObject* self, PyObject* args, PyObject* kwargs) 
   if (!request_of(args, kwargs, &request, &count)) {
     return NULL;
   }
-  Py_BEGIN_ALLOW_THREADS status = sa_heap_reserve(((Heap*)self)->handle, (size_t)count, &request);
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_heap_reserve(((Heap*)self)->handle, (size_t)count, &request);
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     return fail(status);
   }
   Py_RETURN_NONE;
@@ -149,8 +159,10 @@ static PyObject* heap_reserve(PyObject* self, PyObject* args, PyObject* kwargs) 
 static PyObject* heap_trim(PyObject* self, PyObject* none) {
   (void)none;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_heap_trim(((Heap*)self)->handle);
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_heap_trim(((Heap*)self)->handle);
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     return fail(status);
   }
   Py_RETURN_NONE;

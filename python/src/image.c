@@ -64,7 +64,8 @@ static void let_go(Image* self) {
   sa_image* handle = self->handle;
   self->handle = NULL;
   if (handle != NULL) {
-    Py_BEGIN_ALLOW_THREADS sa_image_unref(handle);
+    Py_BEGIN_ALLOW_THREADS
+      sa_image_unref(handle);
     Py_END_ALLOW_THREADS
   }
 }
@@ -86,8 +87,10 @@ static PyObject* image_allocate(PyObject* type, PyObject* args, PyObject* kwargs
   }
   sa_image* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_image_alloc(((Heap*)heap)->handle, &((Layout*)layout)->value, name, &handle);
-  Py_END_ALLOW_THREADS return status < 0 ? fail(status) : image_object(state, handle);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_image_alloc(((Heap*)heap)->handle, &((Layout*)layout)->value, name, &handle);
+  Py_END_ALLOW_THREADS
+  return status < 0 ? fail(status) : image_object(state, handle);
 }
 
 static PyObject* image_close(PyObject* self, PyObject* none) {
@@ -140,7 +143,7 @@ static PyObject* image_layout(PyObject* self, void* closure) {
 
 static PyObject* image_buffers(PyObject* self, void* closure) {
   (void)closure;
-  const sa_image* handle = image_handle(self);
+  sa_image* handle = sa_image_ref(image_handle(self)); /* what is made may run code that closes it */
   PyObject* list = handle == NULL ? NULL : PyList_New(0);
   sa_dmabuf* buffer;
   for (unsigned i = 0; list != NULL && (buffer = sa_image_buffer(handle, i)) != NULL; ++i) {
@@ -150,6 +153,7 @@ static PyObject* image_buffers(PyObject* self, void* closure) {
     }
     Py_XDECREF(object);
   }
+  sa_image_unref(handle);
   PyObject* tuple = list == NULL ? NULL : PyList_AsTuple(list);
   Py_XDECREF(list);
   return tuple;

@@ -41,8 +41,10 @@ static PyObject* refresh(PyObject* module, PyObject* none) {
   (void)module;
   (void)none;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_refresh();
-  Py_END_ALLOW_THREADS if (status < 0) {
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_refresh();
+  Py_END_ALLOW_THREADS
+  if (status < 0) {
     return fail(status);
   }
   Py_RETURN_NONE;
@@ -61,8 +63,10 @@ static PyObject* alloc_fd(PyObject* module, PyObject* args, PyObject* kwargs) {
     return NULL;
   }
   int fd;
-  Py_BEGIN_ALLOW_THREADS fd = sa_alloc_fd(heap, (size_t)size, name);
-  Py_END_ALLOW_THREADS return fd < 0 ? fail(fd) : PyLong_FromLong(fd);
+  Py_BEGIN_ALLOW_THREADS
+    fd = sa_alloc_fd(heap, (size_t)size, name);
+  Py_END_ALLOW_THREADS
+  return fd < 0 ? fail(fd) : PyLong_FromLong(fd);
 }
 
 static PyObject* choose_image(PyObject* module, PyObject* args, PyObject* kwargs) {
@@ -96,8 +100,10 @@ static PyObject* choose_image(PyObject* module, PyObject* args, PyObject* kwargs
   struct sa_layout layout = SA_LAYOUT_INIT;
   sa_heap* handle = NULL;
   int status;
-  Py_BEGIN_ALLOW_THREADS status = sa_image_choose(paths.items, paths.count, &request, &layout, &handle);
-  Py_END_ALLOW_THREADS paths_drop(&paths);
+  Py_BEGIN_ALLOW_THREADS
+    status = sa_image_choose(paths.items, paths.count, &request, &layout, &handle);
+  Py_END_ALLOW_THREADS
+  paths_drop(&paths);
   if (status < 0) {
     fail(status);
     goto end;

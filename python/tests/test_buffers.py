@@ -380,7 +380,7 @@ class Processes(unittest.TestCase):
     def test_the_log_goes_to_a_function(self):
         done = python(
             """
-import os, sys
+import os, sys, weakref
 import simple_allocator as sa
 said = []
 def broken(level, sentence):
@@ -391,6 +391,9 @@ sa.heaps()
 sa.set_log(lambda level, sentence: said.append((level, sentence)))
 open(os.environ["SA_CONFIG"], "w").write("other rubbish =")
 sa.refresh()
+gone = weakref.ref(broken)
+del broken
+assert gone() is None  # what is called no more is kept no more
 print(said)
 """,
             SA_CONFIG=self.configuration("rubbish ="),
@@ -558,6 +561,7 @@ class Leaks(unittest.TestCase):
             buffer.traits, buffer.id, buffer.phys_addr, repr(buffer), repr(heap), heap.info
             sa.find_format("NV12"), sa.formats(), sa.heaps()
             sa.choose_image([], 64, 32, formats=["NV12"])
+            sa.choose_image([], 64, 32, formats="|".join(["NV12", "NV16"]))
             sa.set_log(lambda level, sentence: buffer)
             sa.set_log(None)
             for wrong in (

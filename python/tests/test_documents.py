@@ -66,9 +66,8 @@ class Documents(unittest.TestCase):
                 self.assertEqual(sum(arguments(stubs[name]), []), list(inspect.signature(thing).parameters), name)
                 continue
             inside = [node for node in stubs[name].body if isinstance(node, ast.FunctionDef)]
-            fields = [node.target.id for node in stubs[name].body if isinstance(node, ast.AnnAssign)]
             if issubclass(thing, tuple):
-                self.assertEqual(fields, list(thing.__match_args__))
+                self.assertEqual([field.name for field in inside], list(thing.__match_args__))
             elif name == "Trait":
                 told = {node.targets[0].id: node.value.value for node in stubs[name].body if isinstance(node, ast.Assign)}
                 self.assertEqual(told, {trait.name: trait.value for trait in sa.Trait})
