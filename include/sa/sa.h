@@ -151,7 +151,8 @@ SA_C_API int sa_heap_for_devices(const char *const *nodes, size_t count, const c
 
 /** When a pool may use a buffer again whose descriptor was taken (sa_dmabuf_fd() and others). */
 enum sa_recycle {
-  /** When the kernel tells that nobody else has it any more and no device works on it; otherwise the buffer is freed. */
+  /** When the kernel tells that nobody else has it any more and no device works on it. It tells that of dma-heaps, udmabuf and this
+      project's modules. Every other buffer whose descriptor was taken or sent is freed: memfd, DRM, a carveout through /dev/mem. */
   SA_RECYCLE_WHEN_UNSHARED = 0,
   /** Always. For a program that queues the same buffers to the same device for ever. A device or process that still has the
       descriptor sees and changes the contents that the next user writes. */
@@ -195,8 +196,9 @@ SA_C_API int sa_heap_pool(sa_heap *heap, const struct sa_pool_options *options, 
 struct sa_request;
 
 /**
- * Allocates @p count buffers now, and keeps them free for such requests. A program reserves at its start the buffers that it will need
- * from a region that fragments (CMA). All are allocated, or none.
+ * Allocates @p count buffers now, and keeps them free for requests of the same rounded size, constraints, traits and flags; names do
+ * not count. A program reserves at its start the buffers that it will need from a region that fragments (CMA). All are allocated, or
+ * none. For pictures reserve each of sa_layout.sizes.
  * @param pool from sa_heap_pool()
  * @return 0. -EOPNOTSUPP: no pool, or its buffers cannot be kept. -ENOMEM: more than max_free_bytes, or the memory ran out. Else
  *         as sa_dmabuf_alloc().
@@ -307,7 +309,8 @@ SA_C_API int sa_dmabuf_map(sa_dmabuf *buffer, int access, void **out);
  *  @param out the first byte; may be NULL
  *  @return as sa_dmabuf_map() */
 SA_C_API int sa_dmabuf_begin(sa_dmabuf *buffer, int access, void **out);
-/** Ends CPU access, before a device gets the buffer. @param access as in sa_dmabuf_begin() @return 0. -EACCES, -EINVAL. */
+/** Ends CPU access, before a device gets the buffer. An end without a begin is not noticed.
+ *  @param access as in sa_dmabuf_begin() @return 0. -EACCES, -EINVAL. */
 SA_C_API int sa_dmabuf_end(sa_dmabuf *buffer, int access);
 
 /**

@@ -178,8 +178,9 @@ static int leave(Access* self) {
     }
   }
   if (self->exports > 0) {
-    PyErr_SetString(PyExc_BufferError,
-                    "a view of this memory lives, a numpy array or a memoryview; delete it, and end the access then");
+    PyErr_SetString(
+        PyExc_BufferError,
+        "a view of this memory lives, a numpy array or a memoryview; delete it: the access ends with it, or by end()");
     return -1;
   }
   Py_CLEAR(self->view);

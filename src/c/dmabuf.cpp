@@ -10,13 +10,6 @@ detail::Buffer& buffer_of(sa_dmabuf* handle) noexcept {
   return *reinterpret_cast<detail::Buffer*>(handle);
 }
 
-/// What a function that asks for a property of @p buffer returns for a null one.
-void check_filled(const sa_dmabuf* buffer) {
-  if (buffer == nullptr) {
-    refuse(EBADF, "the buffer is NULL");
-  }
-}
-
 } // namespace
 }}} // namespace sa::v0::c
 
@@ -51,8 +44,7 @@ void sa_dmabuf_unref(sa_dmabuf* buffer) {
 
 int sa_dmabuf_fd(const sa_dmabuf* buffer) {
   return guarded([&] {
-    check_filled(buffer);
-    const int fd = Borrowed(buffer)->fd();
+    const int fd = Borrowed(filled(buffer))->fd();
     if (fd < 0) {
       refuse(EOPNOTSUPP, "this memory has no descriptor that a device could take; sa_dmabuf_send() can share it");
     }
@@ -61,13 +53,12 @@ int sa_dmabuf_fd(const sa_dmabuf* buffer) {
 }
 
 int sa_dmabuf_dup(const sa_dmabuf* buffer) {
-  return guarded([&] { return Borrowed(buffer)->dup().release(); });
+  return guarded([&] { return Borrowed(filled(buffer))->dup().release(); });
 }
 
 int sa_dmabuf_memfd(const sa_dmabuf* buffer) {
   return guarded([&] {
-    check_filled(buffer);
-    const int fd = Borrowed(buffer)->memfd();
+    const int fd = Borrowed(filled(buffer))->memfd();
     if (fd < 0) {
       refuse(EOPNOTSUPP, "there is no memory file behind this buffer; those of memfd and udmabuf heaps have one");
     }
@@ -97,15 +88,14 @@ const char* sa_dmabuf_name(const sa_dmabuf* buffer) {
 
 int sa_dmabuf_set_name(sa_dmabuf* buffer, const char* name) {
   return guarded([&] {
-    Borrowed(buffer)->set_name(text(name));
+    Borrowed(filled(buffer))->set_name(text(name));
     return 0;
   });
 }
 
 int sa_dmabuf_phys(const sa_dmabuf* buffer, uint64_t* out) {
   return guarded([&] {
-    check_filled(buffer);
-    const auto address = Borrowed(buffer)->phys_addr();
+    const auto address = Borrowed(filled(buffer))->phys_addr();
     if (!address) {
       refuse(EOPNOTSUPP, "the physical address of this memory is not known; require SA_TRAIT_PHYS_ADDR");
     }
@@ -119,8 +109,7 @@ int sa_dmabuf_phys(const sa_dmabuf* buffer, uint64_t* out) {
 
 int sa_dmabuf_id(const sa_dmabuf* buffer, uint64_t* device, uint64_t* inode) {
   return guarded([&] {
-    check_filled(buffer);
-    const auto id = Borrowed(buffer)->id();
+    const auto id = Borrowed(filled(buffer))->id();
     if (!id) {
       refuse(EOPNOTSUPP, "this memory has no descriptor of its own");
     }
@@ -134,12 +123,12 @@ int sa_dmabuf_id(const sa_dmabuf* buffer, uint64_t* device, uint64_t* inode) {
 }
 
 int sa_dmabuf_map(sa_dmabuf* buffer, int access, void** out) {
-  return guarded(out, [&] { return Borrowed(buffer)->map_unsynchronized(access_of(access)).bytes().data(); });
+  return guarded(out, [&] { return Borrowed(filled(buffer))->map_unsynchronized(access_of(access)).bytes().data(); });
 }
 
 int sa_dmabuf_begin(sa_dmabuf* buffer, int access, void** out) {
   return guarded([&] {
-    Borrowed borrowed(buffer);
+    Borrowed borrowed(filled(buffer));
     if (out != nullptr) {
       *out = nullptr;
     }
@@ -154,32 +143,32 @@ int sa_dmabuf_begin(sa_dmabuf* buffer, int access, void** out) {
 
 int sa_dmabuf_end(sa_dmabuf* buffer, int access) {
   return guarded([&] {
-    Borrowed(buffer)->end_cpu_access(access_of(access));
+    Borrowed(filled(buffer))->end_cpu_access(access_of(access));
     return 0;
   });
 }
 
 int sa_dmabuf_wait(sa_dmabuf* buffer, int access, int timeout_ms) {
   return guarded([&] {
-    Borrowed(buffer)->wait(access_of(access), std::chrono::milliseconds(timeout_ms));
+    Borrowed(filled(buffer))->wait(access_of(access), std::chrono::milliseconds(timeout_ms));
     return 0;
   });
 }
 
 int sa_dmabuf_export_fence(sa_dmabuf* buffer, int access) {
-  return guarded([&] { return Borrowed(buffer)->export_sync_file(access_of(access)).release(); });
+  return guarded([&] { return Borrowed(filled(buffer))->export_sync_file(access_of(access)).release(); });
 }
 
 int sa_dmabuf_import_fence(sa_dmabuf* buffer, int access, int sync_file) {
   return guarded([&] {
-    Borrowed(buffer)->import_sync_file(access_of(access), sync_file);
+    Borrowed(filled(buffer))->import_sync_file(access_of(access), sync_file);
     return 0;
   });
 }
 
 int sa_dmabuf_send(int socket, const sa_dmabuf* buffer) {
   return guarded([&] {
-    sa::send(socket, *Borrowed(buffer));
+    sa::send(socket, *Borrowed(filled(buffer)));
     return 0;
   });
 }

@@ -29,7 +29,7 @@ sa_format in_c(const FormatInfo& info) noexcept {
 
 int answer(Format format, sa_format* out) {
   if (!format) {
-    refuse(ENOENT, "the table has no such format; sa_format_list() has those there are");
+    refuse(ENOENT, "the table has no such format; sactl formats lists those there are");
   }
   write(in_c(format.info()), out, "sa_format");
   return 0;
@@ -50,7 +50,9 @@ std::vector<Format> formats_of(const char* names) {
 Format format_of(std::string_view name) {
   const Format format = Format::find(name);
   if (!format) {
-    refuse(ENOENT, "there is no format \"" + std::string(name.substr(0, 32)) + "\"; sa_format_list() has those there are");
+    refuse(ENOENT,
+           "there is no format \"" + std::string(name.substr(0, 32)) + "\"; " +
+               (name.find(',') != std::string_view::npos ? "write | between several" : "sactl formats lists those there are"));
   }
   return format;
 }

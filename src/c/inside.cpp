@@ -63,6 +63,13 @@ int failed() noexcept {
   }
 }
 
+std::string initialiser_of(std::string_view type) {
+  std::string name(type);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return name + "_INIT";
+}
+
 std::uint32_t bits_of(Traits of) noexcept {
   std::uint32_t bits = 0;
   for (const Trait trait : traits) {
@@ -80,7 +87,7 @@ Traits some_traits_of(std::uint32_t bits) {
     }
   }
   if (bits != 0) {
-    refuse(EINVAL, "a trait that is not known; SA_TRAIT_... names those there are");
+    refuse(EINVAL, "a trait that this library does not know");
   }
   return set;
 }

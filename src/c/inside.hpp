@@ -83,6 +83,9 @@ inline constexpr std::size_t first_size = sizeof(Struct);
 /// A structure is never so large: struct_size was not set.
 inline constexpr std::size_t largest_struct = 4096;
 
+/// SA_REQUEST_INIT for "sa_request"
+std::string initialiser_of(std::string_view type);
+
 template <typename Struct>
 void check_size(const Struct* given, const char* type) {
   if (given == nullptr) {
@@ -90,7 +93,7 @@ void check_size(const Struct* given, const char* type) {
   }
   if (given->struct_size < first_size<Struct> || given->struct_size > largest_struct) {
     refuse(EINVAL, std::string("struct ") + type + " has a struct_size of " + std::to_string(given->struct_size) +
-                       "; begin with its initialiser, SA_..._INIT");
+                       "; begin with its initialiser, " + initialiser_of(type));
   }
 }
 
@@ -143,7 +146,15 @@ inline Access access_of(int access) noexcept {
 
 // --- handles -------------------------------------------------------------------------------------------------------------
 
-/// The buffer behind a handle, whose reference it borrows; empty for a null one, which the library refuses by EBADF.
+/// @p handle. @throws EBADF: null
+inline const sa_dmabuf* filled(const sa_dmabuf* handle) {
+  if (handle == nullptr) {
+    refuse(EBADF, "the buffer is NULL");
+  }
+  return handle;
+}
+
+/// The buffer behind a handle, whose reference it borrows; empty for a null one.
 class Borrowed {
 public:
   explicit Borrowed(const sa_dmabuf* handle) noexcept {

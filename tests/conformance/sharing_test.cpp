@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sys/socket.h>
@@ -67,7 +68,7 @@ TEST_CASE("a sent buffer lives on in flight when its maker is killed") {
   const auto before = subject().count();
   {
     const support::SocketPair sockets(SOCK_SEQPACKET);
-    const support::SocketPair turns(SOCK_STREAM);
+    support::SocketPair turns(SOCK_STREAM);
     const pid_t maker = support::start([&] {
       const sa::DmaBuf buffer = subject().allocate(frame_size, "orphan");
       fill(buffer, 9);
@@ -76,6 +77,7 @@ TEST_CASE("a sent buffer lives on in flight when its maker is killed") {
       ::pause();
       return 1;
     });
+    ::close(std::exchange(turns.a, -1)); // so that the end of a maker that fails is seen
     REQUIRE(support::wait_for_peer(turns.b));
     ::kill(maker, SIGKILL);
     CHECK(support::finish(maker) == 128 + SIGKILL);

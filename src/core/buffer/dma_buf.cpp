@@ -58,10 +58,9 @@ Buffer* fenced(const detail::BufferRef& ref, Access access, std::error_code& ec)
   Buffer* buffer = filled(ref, ec);
   if (buffer != nullptr) {
     if (buffer->memory().descriptor != Descriptor::DmaBuf) {
-      fail(ec, EOPNOTSUPP,
-           [] { return std::string("only a dma-buf has fences; ask for one with .require = sa::Trait::DmaBuf"); });
+      fail(ec, EOPNOTSUPP, [] { return std::string("only a dma-buf has fences; require the trait dma-buf of the heap"); });
     } else if (const auto bits = static_cast<unsigned>(access); bits == 0 || bits > 3) {
-      fail(ec, EINVAL, [&] { return fmt::format("{} is no Access", bits); });
+      fail(ec, EINVAL, [&] { return fmt::format("{} is no access; it is read, write, or both", bits); });
     }
   }
   return ec ? nullptr : buffer;

@@ -74,7 +74,10 @@ bool Attempts::ask(std::string_view name, Heap* heap, std::span<const AllocReque
     const Explanation inner;
     allocate();
     if (refused) {
-      note(name, inner.text().empty() ? refused.message() : inner.text());
+      const HeapInfo& info = heap->info(); // knows the remedy for a node that is not there or not permitted
+      note(name, telling(refused) < telling(from_errno(EDQUOT)) && refused.value() != EOPNOTSUPP && !info.usable ? info.reason
+                 : inner.text().empty() ? refused.message()
+                                        : inner.text());
     }
   } else {
     allocate();

@@ -301,7 +301,7 @@ std::string_view FreeLists::note_miss() noexcept {
   }
   complained_ = true;
   return numbers_.freed_full > shared
-             ? "buffers came back to a full pool; raise PoolOptions::max_free_bytes"
+             ? "buffers came back to a full pool; raise its max_free_bytes"
              : "buffers came back while others could still see them; let devices and processes release them sooner, reserve "
                "one more than a device queues, or use Recycle::Always where the same device keeps them for ever (a memfd or a "
                "DRM buffer whose descriptor was taken is never used again without it)";

@@ -88,9 +88,8 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   };
   const auto read = [&](std::string_view word) {
     if (!is_candidate(word)) {
-      fail(ec, EINVAL, [&] {
-        return fmt::format("\"{}\" in \"{}\" is no heap name; there are: {}", shown(word), shown(list), snapshot.names());
-      });
+      fail(ec, EINVAL,
+           [&] { return fmt::format("\"{}\" in \"{}\" is no heap name; {}", shown(word), shown(list), snapshot.names()); });
     } else if (is_wildcard(word)) {
       for (const auto& heap : snapshot.heaps) {
         if (heap->info().name.starts_with(word.substr(0, word.size() - 1))) {
@@ -105,7 +104,7 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   };
   each_word(list, read, between_names);
   if (!ec && !any) {
-    fail(ec, ENOENT, [&] { return fmt::format("there is none of \"{}\"; there are: {}", list, snapshot.names()); });
+    fail(ec, ENOENT, [&] { return fmt::format("there is none of \"{}\"; {}", list, snapshot.names()); });
   }
   return ec ? nullptr : std::make_shared<AliasHeap>(std::string(list), std::move(candidates));
 }

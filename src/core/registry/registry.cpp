@@ -379,11 +379,10 @@ std::shared_ptr<Heap> Registry::at(std::string_view name, std::error_code& ec) c
     if (detail::is_list(name)) {
       found = detail::list_of(name, *now(), ec);
     } else if (detail::is_heap_name(name)) {
-      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; there are: {}", name, now()->names()); });
+      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; {}", name, now()->names()); });
     } else {
       fail(ec, EINVAL, [&] {
-        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); there are: {}", detail::shown(name),
-                           now()->names());
+        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); {}", detail::shown(name), now()->names());
       });
     }
     return found;

@@ -42,13 +42,16 @@ struct Snapshot {
     return nullptr;
   }
 
-  /// Every name there is, for sentences.
+  /// The names there are, for sentences: "there are: memfd:4k, system; not usable, sactl heaps says why: dma-heap:system".
   [[nodiscard]] std::string names() const {
-    std::string text;
+    std::string usable;
+    std::string others;
     for (const NamedHeap& entry : entries) {
+      std::string& text = entry.heap->info().usable ? usable : others;
       text += (text.empty() ? "" : ", ") + entry.name;
     }
-    return text;
+    return "there are: " + (usable.empty() ? "none" : usable) +
+           (others.empty() ? "" : "; not usable, sactl heaps says why: " + others);
   }
 };
 

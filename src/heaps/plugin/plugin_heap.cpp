@@ -206,6 +206,9 @@ private:
     }
     if (ec) {
       close_unproven(std::move(fd));
+      if (ec.value() != EINVAL && ec.value() != EBADF) { // the kernel refused a question, and not the plugin's descriptor
+        return fail(ec, ec.value(), [&] { return why; });
+      }
       return wrong([&] { return fmt::format("gave a descriptor that is no memory to share: {}", why); });
     }
     struct stat status {};

@@ -523,7 +523,7 @@ TEST_CASE("a pool whose buffers never come back as its own says so once, and wha
   CHECK(log.count("of little use") == 1);
   held.clear();
   (void)full.allocate({.size = 4096});
-  CHECK(log.count("raise PoolOptions::max_free_bytes") == 1);
+  CHECK(log.count("raise its max_free_bytes") == 1);
 }
 
 TEST_CASE("a reservation owns its room: what is reserved already counts, and is not displaced") {
