@@ -14,7 +14,9 @@
 namespace unit {
 
 sa::DmaBuf TestHeap::do_allocate(const sa::AllocRequest& request, std::error_code& ec) {
-  demanded = request.constraints;
+  if (remembers) {
+    demanded = request.constraints;
+  }
   ++asked;
   if (throws) {
     throw std::system_error(EPROTO, std::system_category());

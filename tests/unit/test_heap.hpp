@@ -32,7 +32,8 @@ public:
   bool unsealed = false; ///< forgets F_SEAL_SHRINK
   std::size_t lacks = 0; ///< bytes by which descriptors are smaller than their buffers
   std::atomic<int> asked{0};
-  sa::Constraints demanded; ///< by the last request
+  bool remembers = false;   ///< what was demanded
+  sa::Constraints demanded; ///< by the last request, if it remembers
 
 protected:
   sa::DmaBuf do_allocate(const sa::AllocRequest& request, std::error_code& ec) override;

@@ -161,8 +161,7 @@ protected:
       return lie(ec, [&] { return fmt::format("returned {}, which is neither 0 nor -errno", said); });
     }
     kept->made(made.memory);
-    UniqueFd fd{made.fd}; // ends before what is kept, however this ends
-    check(fd, asked, made, *kept, ec);
+    UniqueFd fd = checked(UniqueFd{made.fd}, asked, made, *kept, ec); // ends before what is kept, however this ends
     if (ec) {
       return {};
     }
@@ -185,9 +184,13 @@ private:
     return refuse(ec, EIO, [&] { return fmt::format("the plugin {} is wrong: allocate() {}", info_.backend, sentence()); });
   }
 
-  /// Whether what the plugin made is what it said, and what was asked for. Of @p fd only what is nobody else's is closed.
-  void check(UniqueFd& fd, const sa_plugin_request& asked, const sa_plugin_memory& made, Kept& kept, std::error_code& ec) const {
-    const auto wrong = [&](auto&& sentence) { (void)lie(ec, sentence); };
+  /// @p fd, if what the plugin made is what it said, and what was asked for. Only what is nobody else's is closed.
+  UniqueFd checked(UniqueFd fd, const sa_plugin_request& asked, const sa_plugin_memory& made, Kept& kept,
+                   std::error_code& ec) const {
+    const auto wrong = [&](auto&& sentence) {
+      (void)lie(ec, sentence);
+      return UniqueFd{};
+    };
     const int number = made.fd;
     if (number < 0) {
       return wrong([&] { return fmt::format("returned 0 and gave no descriptor, but {}", number); });
@@ -207,14 +210,16 @@ private:
     if (ec) {
       close_unproven(std::move(fd));
       if (ec.value() != EINVAL && ec.value() != EBADF) { // the kernel refused a question, and not the plugin's descriptor
-        return fail(ec, ec.value(), [&] { return why; });
+        fail(ec, ec.value(), [&] { return why; });
+        return {};
       }
       return wrong([&] { return fmt::format("gave a descriptor that is no memory to share: {}", why); });
     }
     struct stat status {};
     if (::fstat(number, &status) != 0) {
       const int error = errno;
-      return fail(ec, error, "fstat");
+      fail(ec, error, "fstat");
+      return {};
     }
     const Identity memory{status.st_dev, status.st_ino};
     if (const auto living = claim(memory, number)) {
@@ -250,6 +255,7 @@ private:
     if ((flags & FD_CLOEXEC) == 0) {
       ::fcntl(number, F_SETFD, flags | FD_CLOEXEC); // programs that this one starts are not to inherit it
     }
+    return fd;
   }
 
   HeapInfo info_;

@@ -267,6 +267,7 @@ TEST_CASE("a heap of a selection tries the choices in their order, with the dema
   const Device camera = Device::described("camera", {.alignment = 65536, .max_segments = 1});
   board.cma->change().max_alignment = 65536;
   board.carveout->change().max_alignment = 65536;
+  board.carveout->remembers = true;
   board.cma->error = ENOMEM;
   const auto heap = sa::make_heap(board.registry.select({}, {camera}));
   CHECK(heap->info().name == "cma:cma0|carveout:camera");
