@@ -10,15 +10,16 @@
 
 namespace sa { inline namespace v0 {
 
-/// What a sentence is.
-enum class LogLevel {
-  Warning, ///< something that somebody should mend
-  Debug,   ///< what the library does, for those who look for a fault
+/// How urgent a sentence is; the numbers are those of syslog(3).
+enum class LogLevel : int {
+  Warning = 4, ///< somebody should mend something
+  Debug = 7,   ///< a step of the library, for those who look for a fault
 };
 
 /// @param data as it was given to set_log()
+/// @param level a LogLevel, as a number, so that a function in C serves
 /// @param sentence ends with a zero; valid during the call
-using LogFunction = void (*)(void* data, LogLevel level, const char* sentence) noexcept;
+using LogFunction = void (*)(void* data, int level, const char* sentence);
 
 /// Hands the log to @p function, in place of standard error and of spdlog.
 ///

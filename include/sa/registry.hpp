@@ -87,8 +87,7 @@ public:
   [[nodiscard]] std::shared_ptr<const Configuration> configuration() const noexcept;
 
   /// The heap of that canonical name or alias, or of several with "|" between them; null when there is none. Unusable heaps are
-  /// found too. The result is an owner
-  /// of the heap, also after the heap has left the registry and after the registry has ended.
+  /// found too. The result is an owner of the heap, also after the heap has left the registry and after the registry has ended.
   [[nodiscard]] std::shared_ptr<Heap> find(std::string_view name) const noexcept;
 
   /// The same for a program that needs it.

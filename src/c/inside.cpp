@@ -40,6 +40,7 @@ static_assert(static_cast<int>(Trait::DmaBuf) == SA_TRAIT_DMABUF && static_cast<
 static_assert(static_cast<int>(Access::Read) == SA_READ && static_cast<int>(Access::Write) == SA_WRITE &&
               static_cast<int>(Access::ReadWrite) == SA_READWRITE);
 static_assert(static_cast<int>(AllocFlag::Prefault) == SA_PREFAULT);
+static_assert(static_cast<int>(LogLevel::Warning) == SA_LOG_WARNING && static_cast<int>(LogLevel::Debug) == SA_LOG_DEBUG);
 
 } // namespace
 
@@ -138,26 +139,7 @@ int sa_set_log(void (*log)(void* data, int level, const char* sentence), void* d
     if (most != SA_LOG_WARNING && most != SA_LOG_DEBUG) {
       sa::c::refuse(EINVAL, "no level of the log; use SA_LOG_WARNING or SA_LOG_DEBUG");
     }
-    if (log == nullptr) {
-      sa::set_log(nullptr);
-      return 0;
-    }
-    struct Host {
-      void (*log)(void*, int, const char*);
-      void* data;
-      const Host* before; // so that all of them can be reached, by programs that look for leaks
-    };
-    static constinit std::atomic<const Host*> hosts{nullptr};
-    auto host = std::make_unique<Host>(Host{log, data, hosts.load()});
-    while (!hosts.compare_exchange_weak(host->before, host.get())) {
-    }
-    // It never ends: another thread may be about to call it.
-    sa::set_log(
-        [](void* of, sa::LogLevel level, const char* sentence) noexcept {
-          const auto* const to = static_cast<const Host*>(of);
-          to->log(to->data, level == sa::LogLevel::Warning ? SA_LOG_WARNING : SA_LOG_DEBUG, sentence);
-        },
-        host.release(), most == SA_LOG_WARNING ? sa::LogLevel::Warning : sa::LogLevel::Debug);
+    sa::set_log(log, data, static_cast<sa::LogLevel>(most));
     return 0;
   });
 }

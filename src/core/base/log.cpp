@@ -49,7 +49,7 @@ void write(LogLevel level, const std::function<std::string()>& sentence) noexcep
     const Host* const listener = host.load(std::memory_order_acquire);
     if (listener != nullptr && listener->function != nullptr) {
       if (level <= listener->most) {
-        listener->function(listener->data, level, sentence().c_str());
+        listener->function(listener->data, static_cast<int>(level), sentence().c_str());
       }
       return;
     }

@@ -73,6 +73,12 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
   }
   // A plain tmpfs file answers F_GET_SEALS too, with F_SEAL_SEAL alone: it can never be made safe.
   if ((seals & F_SEAL_SHRINK) == 0 && ((seals & F_SEAL_SEAL) != 0 || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)) {
+    const int error = errno;
+    // One that is open for reading alone cannot be sealed (fcntl(2)). Of any other it is not the file's fault.
+    if ((seals & F_SEAL_SEAL) == 0 && (::fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+      fail(ec, error, "F_ADD_SEALS");
+      return {};
+    }
     not_a_memfd(ec, "the memory file can be truncated by others and cannot be sealed against it");
     return {};
   }

@@ -15,7 +15,8 @@ namespace sa { inline namespace v0 { namespace detail {
 
 class AliasHeap final : public Heap {
 public:
-  AliasHeap(std::string name, std::vector<Candidate> candidates);
+  /// @param demands of every buffer, beside what is asked for
+  AliasHeap(std::string name, std::vector<Candidate> candidates, const Constraints& demands = {});
 
   [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
   [[nodiscard]] const std::vector<Candidate>& candidates() const noexcept { return candidates_; }
@@ -27,6 +28,7 @@ protected:
 private:
   HeapInfo info_;
   std::vector<Candidate> candidates_;
+  Constraints demands_;
   std::atomic<bool> warned_{false}; ///< that what it gives is no dma-buf, for lack of permission
 };
 

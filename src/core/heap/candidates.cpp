@@ -74,10 +74,10 @@ bool Attempts::ask(std::string_view name, Heap* heap, std::span<const AllocReque
     const Explanation inner;
     allocate();
     if (refused) {
-      const HeapInfo& info = heap->info(); // knows the remedy for a node that is not there or not permitted
-      note(name, telling(refused) < telling(from_errno(EDQUOT)) && refused.value() != EOPNOTSUPP && !info.usable ? info.reason
-                 : inner.text().empty() ? refused.message()
-                                        : inner.text());
+      const HeapInfo& info = heap->info(); // has the remedy for a node that is not there or not permitted
+      const bool shut = refused == std::errc::no_such_file_or_directory || refused == std::errc::no_such_device ||
+                        refused == std::errc::permission_denied || refused == std::errc::operation_not_permitted;
+      note(name, shut && !info.usable ? info.reason : inner.text().empty() ? refused.message() : inner.text());
     }
   } else {
     allocate();

@@ -36,6 +36,16 @@ void walk(std::string_view name, const Aliases& aliases, Leaf&& leaf, Again&& ag
   }
 }
 
+/// Calls @p add(name, heap) for each of @p heaps that @p wildcard, "backend:*", stands for.
+template <typename Add>
+void each_instance(std::string_view wildcard, const Heaps& heaps, Add&& add) {
+  for (const auto& heap : heaps) {
+    if (heap->info().name.starts_with(wildcard.substr(0, wildcard.size() - 1))) {
+      add(heap->info().name, heap);
+    }
+  }
+}
+
 } // namespace
 
 bool is_candidate(std::string_view candidate) noexcept {
@@ -66,11 +76,7 @@ std::vector<Candidate> resolve(std::string_view name, const Heaps& heaps, const 
   };
   for (const std::string_view leaf : leaves(name, aliases)) {
     if (is_wildcard(leaf)) {
-      for (const auto& heap : heaps) {
-        if (heap->info().name.starts_with(leaf.substr(0, leaf.size() - 1))) {
-          add(heap->info().name, heap);
-        }
-      }
+      each_instance(leaf, heaps, add);
     } else {
       const auto heap = std::find_if(heaps.begin(), heaps.end(), [&](const auto& one) { return one->info().name == leaf; });
       add(leaf, heap == heaps.end() ? nullptr : *heap);
@@ -91,11 +97,7 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
       fail(ec, EINVAL,
            [&] { return fmt::format("\"{}\" in \"{}\" is no heap name; {}", shown(word), shown(list), snapshot.names()); });
     } else if (is_wildcard(word)) {
-      for (const auto& heap : snapshot.heaps) {
-        if (heap->info().name.starts_with(word.substr(0, word.size() - 1))) {
-          add(heap->info().name, heap);
-        }
-      }
+      each_instance(word, snapshot.heaps, add);
     } else {
       const auto* heap = snapshot.find(word);
       add(word, heap == nullptr ? nullptr : *heap);

@@ -12,6 +12,7 @@
 #include "core/base/system_facts.hpp"
 #include "core/device/consumer.hpp"
 #include "core/device/probe.hpp"
+#include "core/heap/alias_heap.hpp"
 #include "core/heap/candidates.hpp"
 #include "core/heap/request.hpp"
 
@@ -265,43 +266,6 @@ DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::
   return attempts.result(ec, "no heap suits", Explanation::current() == nullptr ? std::string() : refusals_of(selection));
 }
 
-namespace {
-
-/// What make_heap() makes.
-class SelectedHeap final : public Heap {
-public:
-  /// @param selection with one choice at least
-  explicit SelectedHeap(const Selection& selection) : demands_(selection.constraints) {
-    const Certainty last = least_known(selection.choices);
-    std::string name;
-    for (const Choice& choice : selection.choices) {
-      if (choice.certainty <= last) {
-        candidates_.push_back({choice.heap->info().name, choice.heap});
-        name += (name.empty() ? "" : "|") + candidates_.back().name;
-      }
-    }
-    info_ = describe(std::move(name), candidates_);
-    info_.backend = "alias";
-    info_.granularity = 1; // each candidate rounds by its own
-  }
-
-  [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
-
-protected:
-  DmaBuf do_allocate(const AllocRequest& request, std::error_code& ec) override {
-    AllocRequest whole = request;
-    whole.constraints = merge(request.constraints, demands_, ec);
-    return ec ? DmaBuf{} : allocate_from(candidates_, whole, nullptr, ec);
-  }
-  void check_fit(const AllocRequest&, std::error_code&) const override {} // each candidate decides for itself
-
-private:
-  Constraints demands_;
-  std::vector<Candidate> candidates_;
-  HeapInfo info_;
-};
-
-} // namespace
 } // namespace detail
 
 std::shared_ptr<Heap> make_heap(const Selection& selection) {
@@ -316,7 +280,16 @@ std::shared_ptr<Heap> make_heap(const Selection& selection, std::error_code& ec)
       detail::fail(ec, EOPNOTSUPP, [&] { return "no heap suits" + detail::refusals_of(selection); });
       return nullptr;
     }
-    return std::make_shared<detail::SelectedHeap>(selection);
+    const Certainty last = detail::least_known(selection.choices);
+    std::vector<detail::Candidate> candidates;
+    std::string name;
+    for (const Choice& choice : selection.choices) {
+      if (choice.certainty <= last) {
+        candidates.push_back({choice.heap->info().name, choice.heap});
+        name += (name.empty() ? "" : "|") + candidates.back().name;
+      }
+    }
+    return std::make_shared<detail::AliasHeap>(std::move(name), std::move(candidates), selection.constraints);
   });
 }
 

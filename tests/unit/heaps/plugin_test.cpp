@@ -16,6 +16,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <sa/heap_plugin.h>
@@ -283,6 +284,24 @@ TEST_CASE("a plugin's failure is the caller's, with the plugin's errno and its s
         "allocate 4 KiB (liar:x): the plugin liar: Cannot allocate memory; memory ran out; free buffers, or ask "
         "a heap that has more");
   CHECK(failure(EBUSY, std::string(100000, 'x')).size() < 1000); // one that is not ended
+}
+
+TEST_CASE("a kernel that refuses to seal a plugin's file is told as such: that is no lie of the plugin") {
+  const auto heap = scripted_heap(0, gives([] {
+                                    const int fd = ::memfd_create("plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+                                    return ::ftruncate(fd, 8192) == 0 ? fd : -1;
+                                  }));
+  CHECK(heap->allocate({.size = 8192}).size() == 8192); // the library seals it
+  const int status = support::in_child([&] {
+    if (!support::inject({"F_ADD_SEALS", SYS_fcntl, EPERM, 1, ~0U, F_ADD_SEALS})) {
+      return 2;
+    }
+    const int before = support::open_descriptors();
+    std::error_code ec;
+    (void)heap->allocate({.size = 8192}, ec);
+    return ec == std::errc::operation_not_permitted && support::open_descriptors() == before ? support::passed : 3;
+  });
+  CHECK(status == support::passed);
 }
 
 TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is left open") {

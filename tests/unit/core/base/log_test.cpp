@@ -13,8 +13,8 @@ namespace {
 
 using Heard = std::vector<std::pair<sa::LogLevel, std::string>>;
 
-void hear(void* data, sa::LogLevel level, const char* sentence) noexcept {
-  static_cast<Heard*>(data)->emplace_back(level, sentence);
+void hear(void* data, int level, const char* sentence) {
+  static_cast<Heard*>(data)->emplace_back(static_cast<sa::LogLevel>(level), sentence);
 }
 
 } // namespace

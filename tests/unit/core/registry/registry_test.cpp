@@ -459,3 +459,24 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(registry.at("a/b", ec) == nullptr);
   CHECK(ec == std::errc::invalid_argument);
 }
+
+TEST_CASE("a list says the remedy of a heap that is shut, and what else went wrong with any other") {
+  sa::Registry registry;
+  const auto shut = std::make_shared<TestHeap>("test:shut");
+  shut->change().usable = false;
+  shut->change().reason = "the node is not there; load the module";
+  registry.add(shut);
+  for (const int error : {ENOENT, ENODEV, EACCES, EPERM}) {
+    CAPTURE(error);
+    shut->error = error;
+    CHECK(says(sentence([&] { (void)registry.allocate("test:shut|test:none", {.size = 1}); }),
+               "tried [test:shut: the node is not there; load the module] [test:none: no such heap]"));
+  }
+  for (const int error : {ENOMEM, EDQUOT, EIO}) { // that is not what the reason is about
+    CAPTURE(error);
+    shut->error = error;
+    const std::string said = sentence([&] { (void)registry.allocate("test:shut|test:none", {.size = 1}); });
+    CHECK(says(said, "[test:shut: "));
+    CHECK_FALSE(says(said, "load the module"));
+  }
+}
