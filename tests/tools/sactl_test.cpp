@@ -435,7 +435,7 @@ TEST_CASE("select --image: each format that is asked for is a choice or a refusa
     }
     REQUIRE_FALSE(value.at("choices").empty());
     const sa::ImageLayout best = sa::parse_layout(lines(text).back());
-    CHECK(best.format.name() == value.at("choices").at(0).at("layout").at("format"));
+    CHECK(best.format.name() == value.at("choices").at(0).at("layout").at("format").get<std::string>());
     CHECK(best.width == 640);
   }
   const json value = answer({"select", "--image", "NV12:640x480", "--constraints", "align=4K"});
