@@ -83,8 +83,9 @@ struct SelectOptions {
   std::size_t size = 0; ///< bytes that will be asked for; 0: not known
   /// Proves the answer: allocates from each candidate, has each device import it and let go of it (Device::try_import()),
   /// and remembers the verdict in this process, by device path, driver, module parameters, IOMMU group, kernel and heap.
-  /// Whether a device takes scattered memory is asked with a buffer scattered on purpose, which needs /dev/udmabuf; where
-  /// it could not be asked, the acceptance of scattered memory proves nothing and is not remembered.
+  /// Whether a device takes scattered memory is asked with memory scattered on purpose, which needs /dev/udmabuf: the same
+  /// pages in an order and in its reverse, of which one at least is not in one run. Where it could not be asked, the
+  /// acceptance of scattered memory proves nothing and is not remembered.
   bool probe = false;
 };
 

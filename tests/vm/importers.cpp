@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include <drm_fourcc.h>
@@ -200,13 +203,29 @@ sa::UniqueFd scattered_dma_buf(std::size_t pages) {
   const sa::UniqueFd memory{::memfd_create("scattered", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   REQUIRE(::ftruncate(memory.get(), static_cast<off_t>(pages * page)) == 0);
   REQUIRE(::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  // Later pages first, as they lie in the machine's memory: no page follows the one before it.
+  auto* const mapped =
+      static_cast<unsigned char*>(::mmap(nullptr, pages * page, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0));
+  REQUIRE(mapped != MAP_FAILED);
+  const sa::UniqueFd map{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+  std::vector<std::pair<std::uint64_t, std::size_t>> frames; // with the offsets
+  for (std::size_t i = 0; i < pages; ++i) {
+    mapped[i * page] = 1;
+    std::uint64_t entry = 0;
+    const auto at = static_cast<off_t>((reinterpret_cast<std::uintptr_t>(mapped) / page + i) * sizeof entry);
+    REQUIRE(::pread(map.get(), &entry, sizeof entry, at) == sizeof entry);
+    frames.emplace_back(entry & ((std::uint64_t{1} << 55U) - 1), i * page);
+  }
+  ::munmap(mapped, pages * page);
+  REQUIRE(frames.front().first != 0);
+  std::sort(frames.rbegin(), frames.rend());
   std::vector<unsigned char> storage(sizeof(udmabuf_create_list) + pages * sizeof(udmabuf_create_item));
   auto* list = reinterpret_cast<udmabuf_create_list*>(storage.data());
   list->flags = UDMABUF_FLAGS_CLOEXEC;
   list->count = static_cast<__u32>(pages);
   for (std::size_t i = 0; i < pages; ++i) {
     list->list[i].memfd = static_cast<__u32>(memory.get());
-    list->list[i].offset = (pages - 1 - i) * page;
+    list->list[i].offset = frames[i].second;
     list->list[i].size = page;
   }
   const sa::UniqueFd device{::open("/dev/udmabuf", O_RDWR | O_CLOEXEC)};

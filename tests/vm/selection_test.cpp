@@ -76,6 +76,12 @@ private:
   std::filesystem::path node_;
 };
 
+/// A camera of which nothing is remembered: one by another path, of this guest's own /tmp.
+Device fresh_camera(const std::string& path) {
+  std::filesystem::create_symlink(importers::camera_node(), path);
+  return Device::open(path);
+}
+
 } // namespace
 
 TEST_CASE("with a profile for its camera a board chooses as the profile says, without asking, and the camera agrees") {
@@ -181,6 +187,32 @@ TEST_CASE("a camera that took a buffer by luck has proven nothing, and that is n
   CHECK((system == nullptr || system->certainty == Certainty::Unknown));
 }
 
+TEST_CASE("however the kernel's pages lie, a camera that takes only contiguous memory is never thought to take scattered memory" *
+          doctest::skip(!contiguous_only())) {
+  Machine machine;
+  const sa::UniqueFd node{::open(importers::camera_node().c_str(), O_RDWR | O_CLOEXEC)};
+  v4l2_format before{};
+  before.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  REQUIRE(::ioctl(node.get(), VIDIOC_G_FMT, &before) == 0);
+  for (const unsigned width : {320U, 1280U}) { // 15 and 1,800 pages of memory, as they come
+    v4l2_format format = before;
+    format.fmt.pix.width = width;
+    format.fmt.pix.height = width * 9 / 16;
+    format.fmt.pix.pixelformat = width == 320 ? V4L2_PIX_FMT_GREY : V4L2_PIX_FMT_XBGR32;
+    format.fmt.pix.bytesperline = 0;
+    REQUIRE(::ioctl(node.get(), VIDIOC_S_FMT, &format) == 0);
+    for (int round = 0; round < 50; ++round) {
+      const Device camera = fresh_camera("/tmp/camera-" + std::to_string(width) + "-" + std::to_string(round));
+      CAPTURE(camera.info().name);
+      (void)machine.registry.select({}, {camera}, {.probe = true});
+      const sa::Selection selection = machine.registry.select({}, {camera});
+      CHECK(says(reason(selection, "udmabuf:4k"), "scattered on purpose"));
+      CHECK(choice(selection, "dma-heap:system") == nullptr);
+    }
+  }
+  CHECK(::ioctl(node.get(), VIDIOC_S_FMT, &before) == 0);
+}
+
 TEST_CASE("after one probe the heap that is chosen for a camera is one that it streams into, with the reason for each other") {
   Machine machine;
   const Device camera = Device::open(importers::camera_node());
@@ -218,12 +250,6 @@ TEST_CASE("after one probe the heap that is chosen for a camera is one that it s
   const sa::DmaBuf scattered = sa::DmaBuf::import(importers::scattered_dma_buf((streaming.frame_size() + 4095) / 4096));
   CHECK((streaming.capture(scattered) != 0) == contiguous_only());
   CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
-}
-
-/// A camera of which nothing is remembered: one by another path, of this guest's own /tmp.
-Device fresh_camera(const std::string& path) {
-  std::filesystem::create_symlink(importers::camera_node(), path);
-  return Device::open(path);
 }
 
 TEST_CASE("where CMA is used up the camera that needs it is told so, and is given no scattered memory" *

@@ -2,6 +2,7 @@
 #include "core/device/probe.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -22,12 +23,18 @@ Scatter probe_scatter(const Device& device, std::string& why) {
   }
   const Explanation refused;
   std::error_code ec;
-  const DmaBuf scattered = make_scattered(consumer.probe_size(), ec);
+  const std::array<DmaBuf, 2> scattered = make_scattered(consumer.probe_size(), ec);
   if (ec) {
     why = fmt::format("no memory scattered on purpose could be made ({})", refused.text());
     return Scatter::Unknown;
   }
-  const ImportAnswer result = consumer.import(scattered);
+  ImportAnswer result;
+  for (const DmaBuf& buffer : scattered) {
+    result = consumer.import(buffer);
+    if (result.verdict != ImportVerdict::Accepted) {
+      break;
+    }
+  }
   Scatter found = Scatter::Unknown;
   if (result.verdict == ImportVerdict::Accepted) {
     found = Scatter::Taken;
