@@ -237,6 +237,14 @@ void post(GstSaHeap* self, const std::exception& error) {
   GST_ELEMENT_ERROR(self, RESOURCE, NO_SPACE_LEFT, ("%s", error.what()), (nullptr));
 }
 
+/// Refuses a layout that the next element would read wrong.
+void check_reader(const Plan& plan, bool knows_metas) {
+  if (plan.layout.format && !knows_metas && !is_default(plan.layout, *plan.picture)) {
+    throw Error(std::error_code(EOPNOTSUPP, std::system_category()), "", "give buffers for " + to_string(plan.layout),
+                "the next element reads pictures in GStreamer's own layout alone, since it does not ask for GstVideoMeta");
+  }
+}
+
 /// Says in the query that rows are wider than @p picture needs: v4l2src sets its driver so (gst_v4l2_object_decide_allocation()).
 void widen_rows(GstQuery* query, guint index, const Plan& plan) {
   const std::uint32_t stride = plan.layout.planes[0].stride;
@@ -277,12 +285,8 @@ gboolean propose_allocation(GstBaseTransform* base, GstQuery* decide, GstQuery* 
   }
   guint index = 0;
   const bool knows_metas = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, &index) != FALSE;
+  check_reader(plan, knows_metas);
   if (plan.layout.format && !is_default(plan.layout, *plan.picture)) {
-    if (!knows_metas) {
-      const std::error_code code(EOPNOTSUPP, std::system_category());
-      throw Error(code, "", "give buffers for " + to_string(plan.layout),
-                  "the next element reads pictures in GStreamer's own layout alone (it does not ask for GstVideoMeta)");
-    }
     widen_rows(query, index, plan);
   }
   if (plan.layout.format || plan.size != 0) {
@@ -328,7 +332,7 @@ bool is_own(ElementState& state, GstBuffer* frame) {
   return true;
 }
 
-/// The pool for copies, active.
+/// The pool for copies, active; null: an error was posted.
 GstBufferPool* pool_for_copies(GstSaHeap* self, std::size_t size) {
   ElementState& state = state_of(self);
   if (state.pool != nullptr) {
@@ -343,6 +347,7 @@ GstBufferPool* pool_for_copies(GstSaHeap* self, std::size_t size) {
   const bool knows_metas =
       gst_pad_peer_query(pad, query) && gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
   Plan plan = plan_for(self, caps);
+  check_reader(plan, knows_metas);
   const Settings settings = settings_of(self);
   const std::size_t bytes = std::max(plan.size, plan.picture ? 0 : size);
   GstBufferPool* pool = make_pool(plan, state.counters, GST_ELEMENT(self));
@@ -352,10 +357,8 @@ GstBufferPool* pool_for_copies(GstSaHeap* self, std::size_t size) {
     gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
   }
   if (!gst_buffer_pool_set_config(pool, config) || !gst_buffer_pool_set_active(pool, TRUE)) {
-    gst_object_unref(pool);
-    const std::error_code code(EOPNOTSUPP, std::system_category());
-    throw Error(code, "", "copy a frame into " + to_string(plan.layout),
-                "the next element reads pictures in GStreamer's own layout alone, or the memory ran out");
+    gst_object_unref(pool); // it said why
+    return nullptr;
   }
   return state.pool = pool;
 }
@@ -390,7 +393,10 @@ bool copy_bytes(GstBuffer* from, GstBuffer* to) {
 
 GstFlowReturn copy_frame(GstSaHeap* self, GstBuffer* frame, GstBuffer** out) {
   ElementState& state = state_of(self);
-  GstBufferPool* pool = pool_for_copies(self, gst_buffer_get_size(frame));
+  GstBufferPool* const pool = pool_for_copies(self, gst_buffer_get_size(frame));
+  if (pool == nullptr) {
+    return GST_FLOW_ERROR;
+  }
   GstBuffer* copy = nullptr;
   if (const GstFlowReturn flow = gst_buffer_pool_acquire_buffer(pool, &copy, nullptr); flow != GST_FLOW_OK) {
     return flow;
