@@ -173,20 +173,23 @@ std::uint32_t set_stride(const Device& device, const Picture& picture) {
   return info.role == DeviceRole::Capture && same ? info.pitch : 0;
 }
 
-/// What the element itself demands of a layout.
-Device demands_of(const Settings& settings, const Picture& picture, std::uint32_t stride) {
+/// A device without a node, that demands one thing of a picture's rows.
+Device demanding(const char* source, const Picture& picture, std::uint32_t align, std::uint32_t stride) {
   LayoutRule rule;
   rule.format = picture.format;
-  rule.stride_align = settings.stride_align;
+  rule.stride_align = align;
   rule.stride_min = rule.stride_max = stride;
-  rule.sources = {stride != 0 ? "the stride that the camera has set" : "stride-align of saheap"};
-  return Device::described("saheap", {}, {rule});
+  rule.sources = {source};
+  return Device::described(source, {}, {rule});
 }
 
 /// The best choice for all devices; EOPNOTSUPP with every reason where there is none.
 ImageSelection choose(const ElementState& state, const Settings& settings, const Picture& picture, std::uint32_t stride) {
   std::vector<Device> devices = state.devices;
-  devices.push_back(demands_of(settings, picture, stride));
+  devices.push_back(demanding("saheap: stride-align", picture, settings.stride_align, 0));
+  if (stride != 0) {
+    devices.push_back(demanding("the format that is set: VIDIOC_G_FMT", picture, 1, stride));
+  }
   return Registry::system().select_image(devices, {.width = static_cast<std::uint32_t>(GST_VIDEO_INFO_WIDTH(&picture.info)),
                                                    .height = static_cast<std::uint32_t>(GST_VIDEO_INFO_HEIGHT(&picture.info)),
                                                    .formats = {picture.format},

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <gst/allocators/allocators.h>
+#include <gst/video/video.h>
 #include <sys/stat.h>
 
 namespace gst_tests {
@@ -42,6 +43,22 @@ void Pipeline::watch(const char* name, std::function<void(GstBuffer*)> look) {
         return GST_PAD_PROBE_OK;
       },
       new Look(std::move(look)), [](gpointer look) { delete static_cast<Look*>(look); });
+  gst_object_unref(pad);
+}
+
+void Pipeline::reads_metas(const char* name) {
+  GstPad* const pad = gst_element_get_static_pad(element(name), "sink");
+  REQUIRE(pad != nullptr);
+  gst_pad_add_probe(
+      pad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM,
+      [](GstPad*, GstPadProbeInfo* info, gpointer) {
+        if (GST_QUERY_TYPE(GST_PAD_PROBE_INFO_QUERY(info)) != GST_QUERY_ALLOCATION) {
+          return GST_PAD_PROBE_OK;
+        }
+        gst_query_add_allocation_meta(GST_PAD_PROBE_INFO_QUERY(info), GST_VIDEO_META_API_TYPE, nullptr);
+        return GST_PAD_PROBE_HANDLED;
+      },
+      nullptr, nullptr);
   gst_object_unref(pad);
 }
 

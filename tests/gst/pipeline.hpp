@@ -26,6 +26,9 @@ public:
   /// Calls @p look, in the streaming thread, with each buffer that comes to an element of that name.
   void watch(const char* name, std::function<void(GstBuffer*)> look);
 
+  /// Says for an element of that name, a fakesink, that it reads GstVideoMeta.
+  void reads_metas(const char* name);
+
   /// Sets a state and waits until it is reached. The sentence of the error that was posted; empty: none.
   std::string reach(GstState state);
 

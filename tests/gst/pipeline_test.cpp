@@ -159,6 +159,47 @@ TEST_CASE("a heap whose memory a camera cannot take is an error that says so, be
   CHECK(said.find("contiguous memory is needed") != std::string::npos);
 }
 
+TEST_CASE("a camera writes rows as wide as its program was asked for, or the pipeline says that it does not" *
+          doctest::skip(elsewhere())) {
+  const std::string camera = importers::camera_node();
+  const auto words = [&](const char* format) {
+    return "v4l2src device=" + camera + " io-mode=dmabuf-import num-buffers=10 extra-controls=c,osd_text_mode=2 ! " +
+           "video/x-raw,width=640,height=480,format=" + format + " ! saheap name=heap stride-align=4096 devices=" + camera +
+           " ! fakesink name=sink";
+  };
+  Pipeline wide(words("BGRx"));
+  wide.reads_metas("sink");
+  int frames = 0;
+  wide.watch("sink", [&](GstBuffer* buffer) {
+    const GstVideoMeta* const meta = gst_buffer_get_video_meta(buffer);
+    REQUIRE(meta != nullptr);
+    CHECK(meta->stride[0] == 4096);
+    GstMapInfo info;
+    REQUIRE(gst_buffer_map(buffer, &info, GST_MAP_READ));
+    REQUIRE(info.size >= std::size_t{480} * 4096);
+    for (unsigned x = 40; x < 640; x += 80) {
+      const guint8* const at = info.data + std::size_t{400} * 4096 + std::size_t{x} * 4;
+      CHECK(pixels::close({at[2], at[1], at[0]}, pixels::bar_of_vivid(x / 80, false), 1));
+    }
+    gst_buffer_unmap(buffer, &info);
+    ++frames;
+  });
+  CHECK(wide.play() == "");
+  CHECK(frames == 10);
+  CHECK(wide.statistic("copied") == 0);
+}
+
+TEST_CASE("a camera that writes other rows than its program says is an error, not a torn picture" * doctest::skip(elsewhere())) {
+  const importers::Camera other; // it sets RGB of 1280 pixels, 3840 bytes a row
+  const std::string camera = importers::camera_node();
+  Pipeline pipeline("videotestsrc num-buffers=10 ! video/x-raw,width=1280,height=720,format=RGB ! " +
+                    ("saheap name=heap stride-align=4096 devices=" + camera) + " ! fakesink name=sink");
+  pipeline.reads_metas("sink");
+  const std::string said = pipeline.play();
+  CAPTURE(said);
+  CHECK(said.find("it writes rows of 3840 bytes where 4096 were agreed on") != std::string::npos);
+}
+
 TEST_CASE("frames of CMA memory go through a converter without a copy, and come out right" * doctest::skip(elsewhere())) {
   const std::string source = "videotestsrc num-buffers=100 pattern=smpte75 ! video/x-raw,format=RGB16,width=640,height=480 ! ";
   const auto run = [](Pipeline& pipeline, std::vector<guint64>& sums, std::set<std::uint64_t>* seen) {
