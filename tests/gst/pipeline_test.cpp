@@ -238,7 +238,8 @@ TEST_CASE("nothing is lost over branches, queues, new caps, seeks, ends and a hu
   const auto live = [](int round) {
     Pipeline pipeline(
         "videotestsrc name=source num-buffers=20 ! capsfilter name=caps caps=video/x-raw,format=NV12,width=320,height=240 ! "
-        "saheap name=heap heap=cma ! tee name=t ! queue ! fakesink sync=false t. ! queue ! fakesink name=sink sync=false");
+        "saheap name=heap heap=cma ! tee name=t ! queue max-size-buffers=3 ! fakesink sync=false t. ! queue max-size-buffers=3 ! "
+        "fakesink name=sink sync=false");
     std::atomic<int> frames{0};
     pipeline.watch("sink", [&](GstBuffer*) {
       if (++frames == 10) {
