@@ -157,7 +157,8 @@ int main(int argc, char** argv) try {
   const std::string card = argv[2];
   const auto words = [&](const std::string& mode, const std::string& between) {
     return "v4l2src device=" + camera + " num-buffers=" + std::to_string(last) + " io-mode=" + mode +
-           " ! video/x-raw,format=BGRx,width=640,height=480 ! " + between + "kmssink name=sink driver-name=vkms sync=false";
+           " ! video/x-raw,format=BGRx,width=640,height=480,framerate=30/1 ! " + between +
+           "kmssink name=sink driver-name=vkms sync=false";
   };
   std::array<double, 4> best;
   best.fill(std::numeric_limits<double>::max());

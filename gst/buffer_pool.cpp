@@ -22,6 +22,7 @@ struct PoolState {
   std::optional<Picture> picture;
   ImageLayout layout;
   std::vector<std::size_t> sizes; ///< bytes of each memory of a buffer, as GStreamer sees it
+  std::size_t padding = 0;        ///< bytes behind each memory, for readers that look ahead
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   GWeakRef element{};
 };
@@ -121,6 +122,9 @@ gboolean set_config(GstBufferPool* pool, GstStructure* config) try {
   // Its own allocator, whatever the configuration has: sources hand on what a query said, nothing included.
   GstAllocationParams params;
   gst_allocation_params_init(&params);
+  gst_buffer_pool_config_get_allocator(config, nullptr, &params);
+  state.padding = params.padding;
+  params.prefix = 0; // a device begins at the beginning
   gst_buffer_pool_config_set_allocator(config, state.allocator, &params);
   gst_buffer_pool_config_set_params(config, caps, static_cast<guint>(all), least, most);
   return GST_BUFFER_POOL_CLASS(gst_sa_buffer_pool_parent_class)->set_config(pool, config);
@@ -133,9 +137,10 @@ GstFlowReturn alloc_buffer(GstBufferPool* pool, GstBuffer** out, GstBufferPoolAc
   PoolState& state = state_of(pool);
   const std::shared_ptr<Heap> heap = heap_of(state.allocator);
   std::vector<DmaBuf> buffers;
-  AllocRequest request{.size = state.sizes[0], .name = "gstreamer", .require = Trait::DmaBuf};
+  const std::size_t most = *std::max_element(state.sizes.begin(), state.sizes.end());
+  AllocRequest request{.size = most + state.padding, .name = "gstreamer", .require = Trait::DmaBuf};
   if (state.layout.format) {
-    request.size = state.sizes.size() == 1 ? state.sizes[0] : 0;
+    request.size = state.sizes.size() == 1 || state.padding != 0 ? request.size : 0; // each buffer is as large as its planes
     buffers = heap->allocate(state.layout, request).release();
   } else {
     buffers.push_back(heap->allocate(request));

@@ -21,7 +21,7 @@ import simple_allocator as sa  # noqa: E402
 def watch(node, count, look):
     """Calls look() with each frame as an array of rows, pixels and four bytes, which it must not keep."""
     pipeline = Gst.parse_launch(
-        f"v4l2src device={node} io-mode=dmabuf-import num-buffers={count} ! video/x-raw,format=BGRx,width=640,height=480 "
+        f"v4l2src device={node} io-mode=dmabuf-import num-buffers={count} ! video/x-raw,format=BGRx,width=640,height=480,framerate=30/1 "
         f"! saheap devices={node} copy=never ! appsink name=sink max-buffers=2")
     pipeline.set_state(Gst.State.PLAYING)
     try:

@@ -360,6 +360,32 @@ TEST_CASE("an allocator keeps prefix and padding, and refuses more than there is
   gst_object_unref(none);
 }
 
+TEST_CASE("a pool gives the padding that a reader asks for, and lays rows out as its property says") {
+  g_autoptr(GstPlugin) plugin = gst_plugin_load_by_name("sa");
+  REQUIRE(plugin != nullptr);
+  auto* const pool =
+      GST_BUFFER_POOL(g_object_new(g_type_from_name("GstSaBufferPool"), "heap", heap, "stride-align", 128, nullptr));
+  gst_object_ref_sink(pool);
+  g_autoptr(GstCaps) its_caps = gst_caps_from_string(caps("BGRx", 56, 64).c_str());
+  GstStructure* const config = gst_buffer_pool_get_config(pool);
+  gst_buffer_pool_config_set_params(config, its_caps, 56 * 64 * 4, 0, 0);
+  gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  GstAllocationParams params{};
+  params.padding = 5000;
+  gst_buffer_pool_config_set_allocator(config, nullptr, &params);
+  REQUIRE(gst_buffer_pool_set_config(pool, config));
+  REQUIRE(gst_buffer_pool_set_active(pool, TRUE));
+  GstBuffer* buffer = nullptr;
+  REQUIRE(gst_buffer_pool_acquire_buffer(pool, &buffer, nullptr) == GST_FLOW_OK);
+  CHECK(gst_buffer_get_video_meta(buffer)->stride[0] == 256);
+  gsize most = 0;
+  CHECK(gst_buffer_get_sizes(buffer, nullptr, &most) == 256 * 64);
+  CHECK(most >= 256 * 64 + 5000);
+  gst_buffer_unref(buffer);
+  gst_buffer_pool_set_active(pool, FALSE);
+  gst_object_unref(pool);
+}
+
 TEST_CASE("a pool hands its buffers out again, as many as it may have") {
   GstBufferPool* const pool = pool_of(heap, caps("BGRx", 64, 64), 64 * 64 * 4, 2, 2);
   REQUIRE(gst_buffer_pool_set_active(pool, TRUE));

@@ -111,8 +111,8 @@ TEST_CASE("a camera's frames come to a display in six buffers of a heap, without
   std::string sum;
   {
     Pipeline pipeline("v4l2src device=" + camera + " io-mode=dmabuf-import num-buffers=300 extra-controls=c,osd_text_mode=2 ! " +
-                      "video/x-raw,format=BGRx,width=640,height=480 ! saheap name=heap max-buffers=6 devices=" + camera +
-                      ",/dev/dri/" + card + " ! kmssink name=sink driver-name=vkms");
+                      "video/x-raw,format=BGRx,width=640,height=480,framerate=30/1 ! saheap name=heap max-buffers=6 devices=" +
+                      camera + ",/dev/dri/" + card + " ! kmssink name=sink driver-name=vkms");
     pipeline.watch("sink", [&](GstBuffer* buffer) {
       const std::lock_guard lock(mutex);
       for (const std::uint64_t inode : inodes(buffer)) {
@@ -151,7 +151,7 @@ TEST_CASE("a heap whose memory a camera cannot take is an error that says so, be
   const std::string camera = importers::camera_node();
   const heaps::Added scattered(std::make_shared<heaps::Scattered>());
   Pipeline pipeline("v4l2src device=" + camera + " io-mode=dmabuf-import num-buffers=10 ! " +
-                    "video/x-raw,format=BGRx,width=640,height=480 ! saheap heap=scattered:test devices=" + camera +
+                    "video/x-raw,format=BGRx,width=640,height=480,framerate=30/1 ! saheap heap=scattered:test devices=" + camera +
                     " ! fakesink");
   const std::string said = pipeline.play();
   CAPTURE(said);
@@ -164,8 +164,8 @@ TEST_CASE("a camera writes rows as wide as its program was asked for, or the pip
   const std::string camera = importers::camera_node();
   const auto words = [&](const char* format) {
     return "v4l2src device=" + camera + " io-mode=dmabuf-import num-buffers=10 extra-controls=c,osd_text_mode=2 ! " +
-           "video/x-raw,width=640,height=480,format=" + format + " ! saheap name=heap stride-align=4096 devices=" + camera +
-           " ! fakesink name=sink";
+           "video/x-raw,width=640,height=480,framerate=30/1,format=" + format +
+           " ! saheap name=heap stride-align=4096 devices=" + camera + " ! fakesink name=sink";
   };
   Pipeline wide(words("BGRx"));
   wide.reads_metas("sink");
