@@ -2,6 +2,7 @@
 /// Images of ours through FFmpeg: mapped as DRM frames, which copies nothing, converted by swscale, encoded, and decoded again to
 /// compare.   ffmpeg [FILE.m1v [FRAMES]]   writes a film that any player shows; needs no device.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -14,9 +15,13 @@ extern "C" {
 #include <sa/sa.hpp>
 
 constexpr int width = 640, height = 480;
-static int require(int result, const char* what) { // FFmpeg says -errno, or a number of its own
-  return result >= 0 ? result : throw std::runtime_error(std::string(what) + ": " + std::to_string(result));
+static void require(int result, const char* what) {
+  if (char reason[AV_ERROR_MAX_STRING_SIZE] = ""; result < 0) {
+    av_strerror(result, reason, sizeof reason);
+    throw std::runtime_error(std::string(what) + ": " + reason);
+  }
 }
+
 /// What is drawn: a moving ramp of luma (plane 0), and a chroma that changes from frame to frame (1 and 2).
 static int drawn(int plane, int x, int y, int frame) {
   return plane == 0 ? 16 + (x / 4 + y / 8 + frame * 4) % 128 : plane == 1 ? 96 + frame % 32 : 160 - frame % 32;
@@ -77,7 +82,9 @@ static AVCodecContext* open(const AVCodec* codec) {
 }
 
 int main(int argc, char** argv) try {
-  std::FILE* const film = std::fopen(argc > 1 ? argv[1] : "film.m1v", "wb");
+  const char* const name = argc > 1 ? argv[1] : "film.m1v";
+  std::FILE* const film = std::fopen(name, "wb");
+  require(film == nullptr ? -errno : 0, name);
   const int count = argc > 2 ? std::stoi(argv[2]) : 25;
   AVCodecContext* encoder = open(avcodec_find_encoder(AV_CODEC_ID_MPEG1VIDEO));
   AVCodecContext* decoder = open(avcodec_find_decoder(AV_CODEC_ID_MPEG1VIDEO));

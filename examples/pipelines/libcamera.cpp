@@ -74,7 +74,8 @@ static void capture(libcamera::Camera& camera, int frames, const char* heap) {
   std::vector<std::unique_ptr<libcamera::Request>> requests;
   for (unsigned i = 0; i < stream.bufferCount; ++i) {
     std::vector<sa::DmaBuf> memory;
-    memory.push_back(sa::Registry::system().allocate(heap, {.size = static_cast<std::size_t>(layout.sizes[0])}));
+    const auto size = static_cast<std::size_t>(layout.sizes[0]);
+    memory.push_back(sa::Registry::system().allocate(heap, {.size = size, .require = sa::Trait::DmaBuf}));
     sa::Image image = sa::Image::import(layout, std::move(memory));
     buffers.push_back(std::make_unique<libcamera::FrameBuffer>(sa::libcamera::planes_of(image)));
     requests.push_back(camera.createRequest());

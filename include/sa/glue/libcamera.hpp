@@ -125,6 +125,9 @@ inline constexpr FormatName own_formats[] = {
 /// lives as long as the FrameBuffer or the image. SharedFD's own duplicate would be inherited by other programs, and ends the
 /// process where there are no descriptors left.
 ///
+/// Cameras take dma-bufs alone (Trait::DmaBuf). libcamera 0.0.3 never completes a request whose memory the driver refuses, and
+/// ends the process by an assertion when the camera stops: demand the trait of the heap.
+///
 /// Make the planes once for each image: libcamera knows a buffer again by the descriptor's number, and imports it anew under
 /// another one. Most cameras demand that planes in one buffer adjoin, as layout_of() lays them out.
 /// @throws Error EBADF: an empty image. EOPNOTSUPP: a buffer has no descriptor. EMFILE
