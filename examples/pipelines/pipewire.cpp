@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// Pictures in memory of ours from one process to another through PipeWire, without a copy.   pipewire [FRAMES]
 ///
-/// PipeWire must run. Its session manager links the two; where there is none, `pw-link sa-producer:out_0 sa-consumer:in_0` does.
+/// PipeWire must run. Its session manager links the two; where there is none, `pw-link sa-producer sa-consumer` does.
 /// Each picture says in which memory it was drawn (DmaBuf::id()), and the consumer looks whether it sees it in that memory.
 #include <algorithm>
 #include <cerrno>
