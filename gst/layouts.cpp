@@ -20,7 +20,7 @@ std::optional<Picture> picture_of(const GstCaps* caps) {
     picture.drm = true;
     picture.format = Format::find(DrmFourcc{drm.drm_fourcc});
     if (drm.drm_modifier != 0 || !gst_video_info_dma_drm_to_video_info(&drm, &picture.info)) {
-      g_autofree char* const text = gst_video_dma_drm_fourcc_to_string(drm.drm_fourcc, drm.drm_modifier);
+      g_autofree char* text = gst_video_dma_drm_fourcc_to_string(drm.drm_fourcc, drm.drm_modifier);
       const std::error_code code(EOPNOTSUPP, std::system_category());
       throw Error(code, "", std::string("a picture of ") + text,
                   "a heap makes pictures that lie row by row (the linear modifier)");

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+/// @file glue/vulkan.hpp
+/// From images to Vulkan: what vkCreateImage() and vkAllocateMemory() are told of an image's buffers, copied. Header-only; makes
+/// no call; needs Vulkan's headers (pkg-config vulkan) and, of the device, VK_EXT_image_drm_format_modifier,
+/// VK_EXT_external_memory_dma_buf and what they need.
+///
+///     sa::vulkan::ImageCreateInfo create(frame.layout(), VK_IMAGE_USAGE_SAMPLED_BIT);
+///     vkCreateImage(device, &create.info(), nullptr, &image);
+///     sa::UniqueFd fd = frame.buffer(0).dup();
+///     const VkImportMemoryFdInfoKHR import = sa::vulkan::import_of(fd);
+///     const VkMemoryAllocateInfo allocate{VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, &import, size, type};
+///     if (vkAllocateMemory(device, &allocate, nullptr, &memory) == VK_SUCCESS) {
+///       (void)fd.release(); // it is Vulkan's now
+///     }
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <vulkan/vulkan_core.h>
+
+#include <sa/image.hpp>
+
+namespace sa { inline namespace v0 { namespace vulkan {
+
+/// Vulkan's name of a format; VK_FORMAT_UNDEFINED: it has none with the same order of the components, or DRM has no code for it.
+///
+/// The colours are linear ones (UNORM); for sRGB make a view of the other format. XRGB8888 and XBGR8888 have in their fourth
+/// byte what was there: a view of them wants VK_COMPONENT_SWIZZLE_ONE for alpha. Of the packed YUV formats Vulkan has YUYV and
+/// UYVY, of those with planes the ones whose blue chroma comes first. NV24 needs VK_EXT_ycbcr_2plane_444_formats.
+[[nodiscard]] inline VkFormat format_of(Format format) noexcept {
+  switch (format.info().drm.code) {
+  case fourcc("XR24"):
+  case fourcc("AR24"):
+    return VK_FORMAT_B8G8R8A8_UNORM;
+  case fourcc("XB24"):
+  case fourcc("AB24"):
+    return VK_FORMAT_R8G8B8A8_UNORM;
+  case fourcc("RG16"):
+    return VK_FORMAT_R5G6B5_UNORM_PACK16;
+  case fourcc("RG24"):
+    return VK_FORMAT_B8G8R8_UNORM;
+  case fourcc("BG24"):
+    return VK_FORMAT_R8G8B8_UNORM;
+  case fourcc("R8"):
+    return VK_FORMAT_R8_UNORM;
+  case fourcc("R16"):
+    return VK_FORMAT_R16_UNORM;
+  case fourcc("YUYV"):
+    return VK_FORMAT_G8B8G8R8_422_UNORM;
+  case fourcc("UYVY"):
+    return VK_FORMAT_B8G8R8G8_422_UNORM;
+  case fourcc("NV12"):
+    return VK_FORMAT_G8_B8R8_2PLANE_420_UNORM;
+  case fourcc("NV16"):
+    return VK_FORMAT_G8_B8R8_2PLANE_422_UNORM;
+  case fourcc("NV24"):
+    return VK_FORMAT_G8_B8R8_2PLANE_444_UNORM;
+  case fourcc("P010"):
+    return VK_FORMAT_G10X6_B10X6R10X6_2PLANE_420_UNORM_3PACK16;
+  case fourcc("YU12"):
+    return VK_FORMAT_G8_B8_R8_3PLANE_420_UNORM;
+  case fourcc("YU16"):
+    return VK_FORMAT_G8_B8_R8_3PLANE_422_UNORM;
+  case fourcc("YU24"):
+    return VK_FORMAT_G8_B8_R8_3PLANE_444_UNORM;
+  default:
+    return VK_FORMAT_UNDEFINED;
+  }
+}
+
+/// A VkImageCreateInfo for an image that lies as an ImageLayout says, with the structures that it points to:
+/// VkImageDrmFormatModifierExplicitCreateInfoEXT with a VkSubresourceLayout for each plane (offsets and strides in bytes), and
+/// VkExternalMemoryImageCreateInfo for dma-bufs. Neither copied nor moved, since it points into itself.
+///
+/// It has one level, one layer, one sample, one queue family, and begins as VK_IMAGE_LAYOUT_UNDEFINED. Its extent is the visible
+/// size; that of a format whose chroma has fewer samples is the next multiple of its step, as Vulkan demands. A layout in
+/// several buffers makes a disjoint image, whose planes get their memory one by one (memory_plane()).
+///
+/// The format is VK_FORMAT_UNDEFINED, and the object false, where Vulkan cannot say the layout: it has no such format, or the
+/// rows are shorter than the multiple of the step. vkCreateImage() must not be called then. Whether the device takes format,
+/// modifier and usage, vkGetPhysicalDeviceImageFormatProperties2() tells; a layout that it does not take makes vkCreateImage()
+/// fail with VK_ERROR_INVALID_DRM_FORMAT_MODIFIER_PLANE_LAYOUT_EXT.
+class ImageCreateInfo {
+public:
+  ImageCreateInfo(const ImageLayout& layout, VkImageUsageFlags usage) noexcept {
+    const FormatInfo& format = layout.format.info();
+    const unsigned count = layout.plane_count();
+    const std::uint32_t width = (layout.width + format.width_step - 1U) / format.width_step * format.width_step;
+    const std::uint32_t height = (layout.height + format.height_step - 1U) / format.height_step * format.height_step;
+    bool can = count > 0;
+    for (unsigned plane = 0; plane < count; ++plane) {
+      const PlaneLayout& where = layout.planes[plane];
+      const FormatPlane& group = format.planes[plane];
+      const std::uint64_t samples = width / group.hsub;
+      can = can && where.stride >= (samples + group.pixels - 1) / group.pixels * group.bytes && where.rows >= height / group.vsub;
+      planes_[plane].offset = where.offset;
+      planes_[plane].rowPitch = where.stride; // the rest is 0, as the extension demands of one layer
+    }
+    modifier_.sType = VK_STRUCTURE_TYPE_IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT;
+    modifier_.pNext = &external_;
+    modifier_.drmFormatModifier = layout.modifier;
+    modifier_.drmFormatModifierPlaneCount = count;
+    modifier_.pPlaneLayouts = planes_.data();
+    external_.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_IMAGE_CREATE_INFO;
+    external_.handleTypes = VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT;
+    info_.sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO;
+    info_.pNext = &modifier_;
+    info_.flags = layout.buffer_count() > 1 ? VkImageCreateFlags{VK_IMAGE_CREATE_DISJOINT_BIT} : VkImageCreateFlags{};
+    info_.imageType = VK_IMAGE_TYPE_2D;
+    info_.format = can ? format_of(layout.format) : VK_FORMAT_UNDEFINED;
+    info_.extent = {width, height, 1};
+    info_.mipLevels = 1;
+    info_.arrayLayers = 1;
+    info_.samples = VK_SAMPLE_COUNT_1_BIT;
+    info_.tiling = VK_IMAGE_TILING_DRM_FORMAT_MODIFIER_EXT;
+    info_.usage = usage;
+    info_.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
+    info_.initialLayout = VK_IMAGE_LAYOUT_UNDEFINED;
+  }
+  ImageCreateInfo(const ImageCreateInfo&) = delete;
+  ImageCreateInfo& operator=(const ImageCreateInfo&) = delete;
+  ~ImageCreateInfo() = default;
+
+  /// Whether Vulkan can say the layout.
+  explicit operator bool() const noexcept { return info_.format != VK_FORMAT_UNDEFINED; }
+
+  /// Valid as long as this object. It may be changed; what is hung into pNext goes before what is there.
+  [[nodiscard]] VkImageCreateInfo& info() noexcept { return info_; }
+
+private:
+  std::array<VkSubresourceLayout, max_planes> planes_{};
+  VkImageDrmFormatModifierExplicitCreateInfoEXT modifier_{};
+  VkExternalMemoryImageCreateInfo external_{};
+  VkImageCreateInfo info_{};
+};
+
+/// The aspect of a plane, below max_planes, of a disjoint image: for VkBindImagePlaneMemoryInfo and
+/// VkImagePlaneMemoryRequirementsInfo.
+[[nodiscard]] constexpr VkImageAspectFlagBits memory_plane(unsigned plane) noexcept {
+  constexpr std::array<VkImageAspectFlagBits, max_planes> bits{
+      VK_IMAGE_ASPECT_MEMORY_PLANE_0_BIT_EXT, VK_IMAGE_ASPECT_MEMORY_PLANE_1_BIT_EXT, VK_IMAGE_ASPECT_MEMORY_PLANE_2_BIT_EXT,
+      VK_IMAGE_ASPECT_MEMORY_PLANE_3_BIT_EXT};
+  return bits[plane];
+}
+
+/// What vkAllocateMemory() imports: a dma-buf, for VkMemoryAllocateInfo::pNext.
+///
+/// Vulkan takes the descriptor when it succeeds and closes it with the memory; when it fails the descriptor is still the
+/// caller's (VkImportMemoryFdInfoKHR). So it gets one of its own, DmaBuf::dup(), which is released after success alone, as
+/// above. Mesa's lavapipe (25.0) closes it after a failure, too: there the number may be another's by then. One buffer imported
+/// twice is two VkDeviceMemory of the same bytes.
+/// @param fd borrowed here, valid until vkAllocateMemory() has returned
+[[nodiscard]] inline VkImportMemoryFdInfoKHR import_of(const UniqueFd& fd) noexcept {
+  VkImportMemoryFdInfoKHR import{};
+  import.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_FD_INFO_KHR;
+  import.handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT;
+  import.fd = fd.get();
+  return import;
+}
+
+}}} // namespace sa::v0::vulkan
