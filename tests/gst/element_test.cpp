@@ -278,6 +278,35 @@ TEST_CASE("wider rows than a reader knows of are refused, since it would read th
   CHECK(says(harness.error(), "GstVideoMeta"));
 }
 
+#if GST_CHECK_VERSION(1, 24, 0)
+TEST_CASE("caps in DRM's words are pictures, too, and a modifier that no heap makes is refused by its name") {
+  const auto drm_caps = [](const char* format) {
+    return std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,width=320,height=240,framerate=30/1,drm-format=") + format;
+  };
+  {
+    Harness harness(std::string("stride-align=256 heap=") + heap);
+    harness.set_caps(drm_caps("NV12"));
+    GstBuffer* const frame = harness.make();
+    const GstVideoMeta* const meta = gst_buffer_get_video_meta(frame);
+    REQUIRE(meta != nullptr);
+    CHECK(meta->format == GST_VIDEO_FORMAT_DMA_DRM);
+    CHECK(meta->n_planes == 2);
+    CHECK(meta->stride[0] == 512);
+    CHECK(meta->offset[1] == 512 * 240);
+    REQUIRE(harness.push(frame) == GST_FLOW_OK);
+    gst_buffer_unref(harness.pull());
+    CHECK(harness.stats().at("passed") == 1);
+  }
+  Harness harness(std::string("heap=") + heap);
+  harness.set_caps(drm_caps("NV12:0x0100000000000002"));
+  CHECK(harness.push(gst_buffer_new_allocate(nullptr, 115200, nullptr)) == GST_FLOW_ERROR);
+  const std::string said = harness.error();
+  CAPTURE(said);
+  CHECK(says(said, "NV12:0x0100000000000002"));
+  CHECK(says(said, "linear"));
+}
+#endif
+
 TEST_CASE("when the caps change the frames do, and those on their way pass") {
   Harness harness(std::string("heap=") + heap);
   harness.set_caps(caps("NV12", 320, 240));
