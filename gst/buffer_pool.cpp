@@ -220,7 +220,7 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
 void finalize(GObject* object) {
   PoolState& state = state_of(object);
   g_weak_ref_clear(&state.element);
-  gst_clear_object(&state.allocator);
+  gst_clear_object(&state.allocator); // NOLINT(bugprone-sizeof-expression): the macro's
   G_OBJECT_CLASS(gst_sa_buffer_pool_parent_class)->finalize(object);
   delete &state;
 }
@@ -232,7 +232,7 @@ GstBufferPool* make_pool(Plan plan, std::shared_ptr<Counters> counters, GstEleme
   PoolState& state = state_of(pool);
   state.planned = true;
   state.allocator = GST_ALLOCATOR(gst_object_ref(plan.allocator));
-  state.picture = std::move(plan.picture);
+  state.picture = plan.picture;
   state.layout = plan.layout;
   state.counters = std::move(counters);
   g_weak_ref_set(&state.element, element);

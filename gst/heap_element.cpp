@@ -137,7 +137,7 @@ void prepare(GstSaHeap* self) {
 void forget_pool(ElementState& state) {
   if (state.pool != nullptr) {
     gst_buffer_pool_set_active(state.pool, FALSE);
-    gst_clear_object(&state.pool);
+    gst_clear_object(&state.pool); // NOLINT(bugprone-sizeof-expression): the macro's
   }
 }
 
@@ -316,7 +316,7 @@ gboolean propose_allocation(GstBaseTransform* base, GstQuery* decide, GstQuery* 
     gst_buffer_pool_set_config(pool, config);
   }
   gst_query_add_allocation_pool(query, pool, size, least, most);
-  gst_clear_object(&pool);
+  gst_clear_object(&pool); // NOLINT(bugprone-sizeof-expression): the macro's
   return TRUE;
 } catch (const std::exception& error) {
   post(GST_SA_HEAP(base), error);
