@@ -59,9 +59,7 @@ int main(int argc, char** argv) try {
   require(has(extensions, "EGL_EXT_image_dma_buf_import"), "the driver has no EGL_EXT_image_dma_buf_import");
 
   const sa::ImageLayout layout = sa::lay_out({.format = sa::Format::find("ARGB8888"), .stride_align = 256}, 640, 480);
-  std::vector<sa::DmaBuf> buffers;
-  buffers.push_back(sa::Registry::system().allocate(argc > 1 ? argv[1] : "dma-buf", {.size = layout.sizes[0], .name = "frame"}));
-  const sa::Image frame = sa::Image::import(layout, std::move(buffers));
+  const sa::Image frame = sa::Registry::system().at(argc > 1 ? argv[1] : "dma-buf")->allocate(layout, {.name = "frame"});
 
   const bool modifiers = has(extensions, "EGL_EXT_image_dma_buf_import_modifiers");
   const sa::egl::ImageAttributes attributes(frame, modifiers ? sa::egl::Modifiers::Told : sa::egl::Modifiers::Untold);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <semaphore>
 
 #include <libcamera/libcamera.h>
@@ -69,14 +70,12 @@ static void capture(libcamera::Camera& camera, int frames, const char* heap) {
   require(camera.configure(configuration.get()), "configure the camera");
 
   const sa::ImageLayout layout = sa::libcamera::layout_of(stream);
+  const std::shared_ptr<sa::Heap> memory = sa::Registry::system().at(heap);
   std::map<libcamera::FrameBuffer*, sa::Image> images;
   std::vector<std::unique_ptr<libcamera::FrameBuffer>> buffers;
   std::vector<std::unique_ptr<libcamera::Request>> requests;
   for (unsigned i = 0; i < stream.bufferCount; ++i) {
-    std::vector<sa::DmaBuf> memory;
-    const auto size = static_cast<std::size_t>(layout.sizes[0]);
-    memory.push_back(sa::Registry::system().allocate(heap, {.size = size, .require = sa::Trait::DmaBuf}));
-    sa::Image image = sa::Image::import(layout, std::move(memory));
+    sa::Image image = memory->allocate(layout, {.require = sa::Trait::DmaBuf});
     buffers.push_back(std::make_unique<libcamera::FrameBuffer>(sa::libcamera::planes_of(image)));
     requests.push_back(camera.createRequest());
     require(requests.back()->addBuffer(stream.stream(), buffers.back().get()), "add a buffer");

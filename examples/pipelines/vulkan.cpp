@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include <vulkan/vulkan_raii.hpp>
 
@@ -35,12 +34,10 @@ static std::uint32_t pixel(std::uint32_t x, std::uint32_t y, int frame) {
 int main(int argc, char** argv) try {
   // One buffer of ours, with rows of a length that no default gives.
   const sa::ImageLayout layout = sa::lay_out({.format = sa::Format::find("ARGB8888"), .stride_align = 768}, 640, 480);
-  std::vector<sa::DmaBuf> buffers;
-  buffers.push_back(sa::Registry::system().allocate(argc > 1 ? argv[1] : "dma-buf", {.size = layout.sizes[0], .name = "frame"}));
-  const sa::Image frame = sa::Image::import(layout, std::move(buffers));
+  const sa::Image frame = sa::Registry::system().at(argc > 1 ? argv[1] : "dma-buf")->allocate(layout, {.name = "frame"});
 
   const vk::raii::Context context;
-  const vk::ApplicationInfo application("vulkan", 1, "", 1, VK_API_VERSION_1_1);
+  const vk::ApplicationInfo application("vulkan", 1, "", 1, VK_API_VERSION_1_2);
   const vk::raii::Instance instance(context, vk::InstanceCreateInfo({}, &application));
   const vk::raii::PhysicalDevice gpu = std::move(vk::raii::PhysicalDevices(instance).front());
   std::printf("%s\n", gpu.getProperties().deviceName.data());

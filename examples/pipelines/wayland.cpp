@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
-#include <vector>
 
 #include <unistd.h>
 #include <wayland-client.h>
@@ -117,12 +117,10 @@ int main(int argc, char** argv) try {
   wait_for(session.configured, true);
 
   const sa::ImageLayout layout = sa::lay_out({.format = sa::Format::find("XRGB8888"), .stride_align = 256}, 640, 480);
+  const std::shared_ptr<sa::Heap> memory = sa::Registry::system().at(argc > 1 ? argv[1] : "dma-buf");
   Shown ring[3];
   for (Shown& one : ring) {
-    std::vector<sa::DmaBuf> buffers;
-    buffers.push_back(
-        sa::Registry::system().allocate(argc > 1 ? argv[1] : "dma-buf", {.size = layout.sizes[0], .name = "frame"}));
-    one.image = sa::Image::import(layout, std::move(buffers));
+    one.image = memory->allocate(layout, {.name = "frame"});
     one.buffer = sa::wayland::create_immed(session.dmabuf, one.image); // once for each buffer, not for each frame
     wl_buffer_add_listener(one.buffer, &buffer_events, &one);
   }

@@ -5,7 +5,7 @@
 ///
 ///     camera->configure(configuration.get());
 ///     const sa::ImageLayout layout = sa::libcamera::layout_of(configuration->at(0)); // libcamera chooses the stride
-///     const sa::Image image = sa::Image::import(layout, buffers_of(layout.sizes[0]));
+///     const sa::Image image = sa::Registry::system().at("dma-buf")->allocate(layout);
 ///     libcamera::FrameBuffer buffer(sa::libcamera::planes_of(image));
 ///     request->addBuffer(configuration->at(0).stream(), &buffer);
 #pragma once
