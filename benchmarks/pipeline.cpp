@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 /// What a frame from a camera to a display costs this process, in processor time: by saheap, by the camera's own buffers, by a
-/// copy, and by a loop without GStreamer. On the kernel `full`, in scripts/vm.   pipeline CAMERA CARD
+/// copy, and by a loop without GStreamer; and what a buffer of the plugin's pool costs. On the kernel `full`:
+///   scripts/bench --kernel full pipeline
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstdio>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <gst/gst.h>
+#include <gst/video/video.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
@@ -23,7 +24,7 @@
 namespace {
 
 constexpr int first = 30; // the frame from which time counts: start costs more
-constexpr int last = 300;
+constexpr int last = 150;
 constexpr std::uint32_t width = 640;
 constexpr std::uint32_t height = 480;
 
@@ -145,35 +146,68 @@ double cost_by_hand(const std::string& camera_node, const std::string& card_node
   return clock.cost();
 }
 
+/// A pool with two buffers acquires and releases one.
+void go_round(benchmark::State& state, GstBufferPool* pool) {
+  GstCaps* const caps = gst_caps_from_string("video/x-raw,format=BGRx,width=640,height=480,framerate=30/1");
+  GstStructure* const config = gst_buffer_pool_get_config(pool);
+  gst_buffer_pool_config_set_params(config, caps, width * height * 4, 2, 2);
+  gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  if (!gst_buffer_pool_set_config(pool, config) || !gst_buffer_pool_set_active(pool, TRUE)) {
+    state.SkipWithError("the pool refuses");
+  }
+  for (auto _ : state) {
+    GstBuffer* buffer = nullptr;
+    gst_buffer_pool_acquire_buffer(pool, &buffer, nullptr);
+    gst_buffer_unref(buffer);
+  }
+  gst_buffer_pool_set_active(pool, FALSE);
+  gst_object_unref(pool);
+  gst_caps_unref(caps);
+}
+
+/// Processor time of a frame, which @p cost gives in microseconds. A run has many frames: once is enough.
+template <typename Cost>
+void add(const char* who, Cost cost) {
+  benchmark::RegisterBenchmark(("camera to display, a frame's processor time/" + std::string(who)).c_str(),
+                               [cost](benchmark::State& state) {
+                                 for (auto _ : state) {
+                                   try {
+                                     state.SetIterationTime(cost() / 1e6);
+                                   } catch (const std::exception& error) {
+                                     state.SkipWithError(error.what());
+                                   }
+                                 }
+                               })
+      ->Iterations(1)
+      ->UseManualTime();
+}
+
 } // namespace
 
-int main(int argc, char** argv) try {
-  if (argc != 3) {
-    std::fprintf(stderr, "pipeline CAMERA CARD\n");
-    return 2;
-  }
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
   gst_init(nullptr, nullptr);
-  const std::string camera = argv[1];
-  const std::string card = argv[2];
+  const std::string camera = argc > 1 ? argv[1] : "/dev/video1";
+  const std::string card = argc > 2 ? argv[2] : "/dev/dri/card1";
   const auto words = [&](const std::string& mode, const std::string& between) {
     return "v4l2src device=" + camera + " num-buffers=" + std::to_string(last) + " io-mode=" + mode +
            " ! video/x-raw,format=BGRx,width=640,height=480,framerate=30/1 ! " + between +
            "kmssink name=sink driver-name=vkms sync=false";
   };
-  std::array<double, 4> best;
-  best.fill(std::numeric_limits<double>::max());
-  for (int round = 0; round < 3; ++round) {
-    best[0] = std::min(best[0], cost_of(words("dmabuf-import", "saheap devices=" + camera + "," + card + " copy=never ! ")));
-    best[1] = std::min(best[1], cost_of(words("dmabuf", "")));
-    best[2] = std::min(best[2], cost_of(words("mmap", "")));
-    best[3] = std::min(best[3], cost_by_hand(camera, card));
-  }
-  const std::array<const char*, 4> names{"saheap", "v4l2src io-mode=dmabuf, its own buffers", "v4l2src io-mode=mmap, a copy",
-                                         "a loop by hand, without GStreamer"};
-  for (std::size_t i = 0; i < best.size(); ++i) {
-    std::printf("%-42s %7.0f us of processor time a frame, %.2f\n", names[i], best[i], best[i] / best[1]);
-  }
-} catch (const std::exception& error) {
-  std::fprintf(stderr, "pipeline: %s\n", error.what());
-  return 1;
+  add("sa", [=] { return cost_of(words("dmabuf-import", "saheap devices=" + camera + "," + card + " copy=never ! ")); });
+  add("camera's own buffers", [=] { return cost_of(words("dmabuf", "")); });
+  add("copied", [=] { return cost_of(words("mmap", "")); });
+  add("by hand on libsa", [=] { return cost_by_hand(camera, card); });
+  benchmark::RegisterBenchmark("buffer acquired and released/sa", [](benchmark::State& state) {
+    GstPlugin* const plugin = gst_plugin_load_by_name("sa");
+    if (plugin == nullptr) {
+      return state.SkipWithError("GST_PLUGIN_PATH does not name the folder of libgstsa.so");
+    }
+    gst_object_unref(plugin);
+    go_round(state, GST_BUFFER_POOL(gst_object_ref_sink(
+                        g_object_new(g_type_from_name("GstSaBufferPool"), "heap", "dma-heap:system", nullptr))));
+  });
+  benchmark::RegisterBenchmark("buffer acquired and released/GstVideoBufferPool",
+                               [](benchmark::State& state) { go_round(state, gst_video_buffer_pool_new()); });
+  benchmark::RunSpecifiedBenchmarks();
 }

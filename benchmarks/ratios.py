@@ -17,8 +17,8 @@ def read(paths):
             for run in json.load(results)["benchmarks"]:
                 if run["run_type"] != "iteration":
                     continue
-                name, threads = run["run_name"].replace("/real_time", ""), run["threads"]
-                name = re.sub(r"/threads:\d+$", "", name)
+                name, threads = run["run_name"], run["threads"]
+                name = re.sub(r"/(real_time|manual_time|(threads|iterations):\d+)", "", name)
                 case, _, who = name.rpartition("/")
                 # Google Benchmark divides real time by the threads; CPU time it does not.
                 time = run["real_time"] * (threads if threads > 1 else 1)

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// What a buffer of the pool costs beside one of GStreamer's own.
+/// What a buffer of the pool costs beside one of GStreamer's own, in system calls; benchmarks/pipeline measures time.
 #include <doctest/doctest.h>
-
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <limits>
-#include <string>
 
 #include <gst/video/video.h>
 
@@ -45,19 +39,6 @@ public:
     }
   }
 
-  /// Nanoseconds of a round, the best of some.
-  [[nodiscard]] double cost() const {
-    constexpr int rounds = 20000;
-    double best = std::numeric_limits<double>::max();
-    for (int i = 0; i < 5; ++i) {
-      const auto before = std::chrono::steady_clock::now();
-      go_round(rounds);
-      const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - before;
-      best = std::min(best, took.count() / rounds);
-    }
-    return best;
-  }
-
   [[nodiscard]] long system_calls() const {
     go_round(2);
     return support::count_system_calls([this] {
@@ -85,8 +66,4 @@ TEST_CASE("a round through the pool makes one system call more than through GStr
   const Pool ours(sa_pool());
   const Pool theirs(gst_video_buffer_pool_new());
   CHECK(ours.system_calls() == theirs.system_calls() + 10);
-  const double here = ours.cost();
-  const double there = theirs.cost();
-  std::printf("a buffer acquired and released: %.0f ns of a heap, %.0f ns of GstVideoBufferPool, ratio %.2f\n", here, there,
-              here / there);
 }
