@@ -222,7 +222,14 @@ Plan plan_for(GstSaHeap* self, const GstCaps* caps) {
       }
       std::shared_ptr<Heap> best = make_heap(selection); // or the reasons
       plan.layout = selection.choices.front().layout;
-      heap = heap == nullptr ? best : make_heap(Selection{selection.constraints, {{heap, Certainty::Suits, {}}}, {}});
+      if (heap == nullptr) {
+        heap = std::move(best);
+      } else {
+        Selection named; // step by step: at a list of temporaries GCC 16 sees one that dangles
+        named.constraints = selection.constraints;
+        named.choices.push_back({std::move(heap), Certainty::Suits, {}});
+        heap = make_heap(named);
+      }
     }
     state.stride = plan.layout.planes[0].stride;
     plan.size = size_of(plan.layout);

@@ -136,27 +136,27 @@ wl_resource* Session::made(wl_client* client, uint32_t id) {
   return buffer;
 }
 
-const struct zwp_linux_buffer_params_v1_interface Session::params_requests {
-  .destroy = end,
-  .add =
-      [](wl_client*, wl_resource* resource, int32_t fd, uint32_t plane, uint32_t offset, uint32_t stride, uint32_t high,
-         uint32_t low) {
-        ++of(resource).requests;
-        of(resource).received.planes.push_back({inode_of(fd), plane, offset, stride, std::uint64_t{high} << 32 | low});
-        ::close(fd);
-      },
-  .create =
-      [](wl_client* client, wl_resource* resource, int32_t width, int32_t height, uint32_t format, uint32_t flags) {
-        of(resource).asked(width, height, format, flags, false);
-        of(resource).refuses ? zwp_linux_buffer_params_v1_send_failed(resource)
-                             : zwp_linux_buffer_params_v1_send_created(resource, made(client, 0));
-      },
-  .create_immed = [](wl_client* client, wl_resource* resource, uint32_t id, int32_t width, int32_t height, uint32_t format,
-                     uint32_t flags) {
+const struct zwp_linux_buffer_params_v1_interface Session::params_requests = [] {
+  struct zwp_linux_buffer_params_v1_interface requests {}; // version 6 has set_sampling_device, too
+  requests.destroy = end;
+  requests.add = [](wl_client*, wl_resource* resource, int32_t fd, uint32_t plane, uint32_t offset, uint32_t stride,
+                    uint32_t high, uint32_t low) {
+    ++of(resource).requests;
+    of(resource).received.planes.push_back({inode_of(fd), plane, offset, stride, std::uint64_t{high} << 32 | low});
+    ::close(fd);
+  };
+  requests.create = [](wl_client* client, wl_resource* resource, int32_t width, int32_t height, uint32_t format, uint32_t flags) {
+    of(resource).asked(width, height, format, flags, false);
+    of(resource).refuses ? zwp_linux_buffer_params_v1_send_failed(resource)
+                         : zwp_linux_buffer_params_v1_send_created(resource, made(client, 0));
+  };
+  requests.create_immed = [](wl_client* client, wl_resource* resource, uint32_t id, int32_t width, int32_t height,
+                             uint32_t format, uint32_t flags) {
     of(resource).asked(width, height, format, flags, true);
     made(client, id);
-  }
-};
+  };
+  return requests;
+}();
 
 const struct zwp_linux_dmabuf_v1_interface Session::dmabuf_requests {
   .destroy = end,
