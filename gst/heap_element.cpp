@@ -9,7 +9,7 @@
  *
  * |[
  * gst-launch-1.0 v4l2src device=/dev/video1 io-mode=dmabuf-import ! video/x-raw,format=BGRx,width=640,height=480 ! \
- *   saheap devices=/dev/video1,/dev/dri/card0 ! kmssink
+ *   saheap devices=/dev/video1,/dev/dri/card1 ! kmssink driver-name=vkms
  * gst-launch-1.0 videotestsrc ! saheap heap=cma ! v4l2convert output-io-mode=dmabuf-import ! filesink location=frames
  * ]|
  */
@@ -23,9 +23,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include <gst/allocators/gstdmabuf.h>
 #include <gst/video/video.h>
 
 #include <sa/glue/v4l2.hpp>
@@ -104,10 +106,11 @@ Settings settings_of(gpointer element) {
   return settings;
 }
 
-std::vector<std::string> split(const std::string& list, char separator) {
+/// The parts of @p list between any of @p separators.
+std::vector<std::string> split(const std::string& list, const char* separators) {
   std::vector<std::string> parts;
   for (std::size_t begin = 0; begin < list.size();) {
-    const std::size_t end = std::min(list.find(separator, begin), list.size());
+    const std::size_t end = std::min(list.find_first_of(separators, begin), list.size());
     if (end > begin) {
       parts.push_back(list.substr(begin, end - begin));
     }
@@ -116,15 +119,43 @@ std::vector<std::string> split(const std::string& list, char separator) {
   return parts;
 }
 
+/// The name of the element that @p pad is linked to; one that only narrows caps is not meant.
+std::string peer_of(GstPad* pad) {
+  g_autoptr(GstPad) peer = gst_pad_get_peer(pad);
+  g_autoptr(GstElement) element = peer != nullptr ? gst_pad_get_parent_element(peer) : nullptr;
+  if (element == nullptr) {
+    return "no element";
+  }
+  GstElementFactory* const factory = gst_element_get_factory(element);
+  if (factory != nullptr && std::string_view(GST_OBJECT_NAME(factory)) == "capsfilter") {
+    g_autoptr(GstPad) beyond = gst_element_get_static_pad(element, GST_PAD_DIRECTION(peer) == GST_PAD_SRC ? "sink" : "src");
+    return peer_of(beyond);
+  }
+  g_autofree char* name = gst_element_get_name(element);
+  return name;
+}
+
+[[noreturn]] void refuse(int why, const std::string& asked, const std::string& reason) {
+  throw Error(std::error_code(why, std::system_category()), "", asked, reason);
+}
+
 /// Finds the heap, and asks the devices what memory they take: now, since nobody streams yet.
 void prepare(GstSaHeap* self) {
   ElementState& state = state_of(self);
   const Settings settings = settings_of(self);
+  if (settings.most != 0 && settings.most < settings.least) {
+    refuse(EINVAL, "set up saheap",
+           "max-buffers=" + std::to_string(settings.most) + " is less than min-buffers=" + std::to_string(settings.least));
+  }
   Registry& registry = Registry::system();
   registry.refresh();
   state.named = settings.heap.empty() ? nullptr : registry.at(settings.heap);
+  if (state.named != nullptr && settings.heap.rfind("memfd:", 0) == 0 && settings.heap.find('|') == std::string::npos) {
+    refuse(EOPNOTSUPP, "take memory from " + settings.heap,
+           "saheap gives dma-bufs, and a memfd is none; udmabuf:4k makes dma-bufs of the same pages");
+  }
   state.devices.clear();
-  for (const std::string& node : split(settings.devices, ',')) {
+  for (const std::string& node : split(settings.devices, ", ")) {
     state.devices.push_back(Device::open(node));
   }
   if (!state.devices.empty()) {
@@ -248,10 +279,12 @@ void post(GstSaHeap* self, const std::exception& error) {
 }
 
 /// Refuses a layout that the next element would read wrong.
-void check_reader(const Plan& plan, bool knows_metas) {
+void check_reader(GstSaHeap* self, const Plan& plan, bool knows_metas) {
   if (plan.layout.format && !knows_metas && !is_default(plan.layout, *plan.picture)) {
-    throw Error(std::error_code(EOPNOTSUPP, std::system_category()), "", "give buffers for " + to_string(plan.layout),
-                "the next element reads pictures in GStreamer's own layout alone, since it does not ask for GstVideoMeta");
+    refuse(EOPNOTSUPP, "give buffers for " + to_string(plan.layout),
+           peer_of(GST_BASE_TRANSFORM_SRC_PAD(self)) +
+               " does not say that it reads strides from GstVideoMeta, and would look for other rows. Leave stride-align and "
+               "devices out, or take a width whose rows need no padding, or answer its ALLOCATION query with GstVideoMeta");
   }
 }
 
@@ -295,7 +328,7 @@ gboolean propose_allocation(GstBaseTransform* base, GstQuery* decide, GstQuery* 
   }
   guint index = 0;
   const bool knows_metas = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, &index) != FALSE;
-  check_reader(plan, knows_metas);
+  check_reader(self, plan, knows_metas);
   if (plan.layout.format && !is_default(plan.layout, *plan.picture)) {
     widen_rows(query, index, plan);
   }
@@ -351,13 +384,13 @@ GstBufferPool* pool_for_copies(GstSaHeap* self, std::size_t size) {
   GstPad* const pad = GST_BASE_TRANSFORM_SRC_PAD(self);
   g_autoptr(GstCaps) caps = gst_pad_get_current_caps(GST_BASE_TRANSFORM_SINK_PAD(self));
   if (caps == nullptr) {
-    throw Error(std::error_code(EINVAL, std::system_category()), "", "copy a frame", "it came without caps");
+    refuse(EINVAL, "copy a frame", "it came without caps");
   }
   g_autoptr(GstQuery) query = gst_query_new_allocation(caps, FALSE);
   const bool knows_metas =
       gst_pad_peer_query(pad, query) && gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
   Plan plan = plan_for(self, caps);
-  check_reader(plan, knows_metas);
+  check_reader(self, plan, knows_metas);
   const Settings settings = settings_of(self);
   const std::size_t bytes = std::max(plan.size, plan.picture ? 0 : size);
   GstBufferPool* pool = make_pool(plan, state.counters, GST_ELEMENT(self));
@@ -434,11 +467,42 @@ void check_strides(ElementState& state) {
   for (const Device& device : std::exchange(state.captures, {})) {
     const Device now = Device::open(device.info().name);
     if (now.info().pitch != state.stride && state.stride != 0) {
-      throw Error(std::error_code(EINVAL, std::system_category()), "", "take a frame of " + device.info().name,
-                  "it writes rows of " + std::to_string(now.info().pitch) + " bytes where " + std::to_string(state.stride) +
-                      " were agreed on: the element before does not set what the buffers say");
+      refuse(EINVAL, "take a frame of " + device.info().name,
+             "it writes rows of " + std::to_string(now.info().pitch) + " bytes where " + std::to_string(state.stride) +
+                 " were agreed on: the element before does not set what the buffers say");
     }
   }
+}
+
+/// Of a frame in other memory: which memory, and what the user can do.
+std::string how_it_came(GstSaHeap* self, GstBuffer* frame) {
+  const bool dma_buf = gst_buffer_n_memory(frame) > 0 && gst_is_dmabuf_memory(gst_buffer_peek_memory(frame, 0)) != FALSE;
+  const std::string from = peer_of(GST_BASE_TRANSFORM_SINK_PAD(self));
+  return dma_buf ? from + " sent a frame in a dma-buf of its own: leave saheap out if the next device takes that, or let the "
+                          "source import buffers (v4l2src: io-mode=dmabuf-import)"
+                 : from + " sent a frame that is in no buffer of saheap: let the source import buffers (v4l2src: "
+                          "io-mode=dmabuf-import), and put saheap directly behind it";
+}
+
+/// At the end of the stream, on the bus: gst-launch-1.0 prints it.
+void report(GstSaHeap* self) {
+  ElementState& state = state_of(self);
+  std::string heap;
+  {
+    const std::lock_guard lock(state.counters->mutex);
+    heap = state.counters->heap_used;
+  }
+  g_autofree char* said = g_strdup_printf(
+      "%" G_GUINT64_FORMAT " frames passed, %" G_GUINT64_FORMAT " copied; %" G_GUINT64_FORMAT " buffers from %s",
+      state.passed.load(), state.copied.load(), state.counters->allocated.load(), heap.empty() ? "no heap" : heap.c_str());
+  GST_ELEMENT_INFO(self, RESOURCE, SETTINGS, ("%s", said), ("%s", said)); // gst-launch-1.0 prints the second alone
+}
+
+gboolean sink_event(GstBaseTransform* base, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) {
+    report(GST_SA_HEAP(base));
+  }
+  return GST_BASE_TRANSFORM_CLASS(gst_sa_heap_parent_class)->sink_event(base, event);
 }
 
 GstFlowReturn prepare_output_buffer(GstBaseTransform* base, GstBuffer* frame, GstBuffer** out) try {
@@ -455,11 +519,11 @@ GstFlowReturn prepare_output_buffer(GstBaseTransform* base, GstBuffer* frame, Gs
     return GST_FLOW_OK;
   }
   if (!own && mode == Copy::Never) {
-    GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS,
-                      ("a frame came in other memory, and copy=never: the element before takes no buffers of others; v4l2src "
-                       "does with io-mode=dmabuf-import"),
-                      (nullptr));
+    GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS, ("copy=never, and %s", how_it_came(self, frame).c_str()), (nullptr));
     return GST_FLOW_ERROR;
+  }
+  if (!own && mode == Copy::Auto && state.copied == 0) {
+    GST_WARNING_OBJECT(self, "frames are copied: %s", how_it_came(self, frame).c_str());
   }
   return copy_frame(self, frame, out);
 } catch (const std::exception& error) {
@@ -631,5 +695,6 @@ static void gst_sa_heap_class_init(GstSaHeapClass* type) {
   transform->prepare_output_buffer = sa::gst::prepare_output_buffer;
   transform->transform_meta = sa::gst::transform_meta;
   transform->set_caps = sa::gst::set_caps;
+  transform->sink_event = sa::gst::sink_event;
   transform->stop = sa::gst::stop;
 }

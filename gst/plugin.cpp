@@ -14,4 +14,4 @@ static gboolean plugin_init(GstPlugin* plugin) {
 
 #define PACKAGE "libsa"
 GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, sa, "Memory that devices share, of libsa's heaps", plugin_init,
-                  SA_VERSION, "MIT", "Simple Allocator", "Unknown package origin")
+                  SA_VERSION, "MIT/X11", "Simple Allocator", "Unknown package origin")

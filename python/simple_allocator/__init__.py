@@ -13,6 +13,17 @@ A failure is an OSError, with errno and a sentence that says what was asked, wha
 FileNotFoundError, PermissionError, TimeoutError and the like are among them. Threads may use all objects. fork() is
 allowed as for the library. Sub-interpreters are not supported, and neither is a Python without its global lock.
 """
+import ctypes
+import os
+
+# GStreamer brings libunwind, which has the C++ library's unwinder a second time. A plugin in C++ that is loaded after both ends
+# the process at its first exception, unless the one that this module uses comes first for all.
+try:
+    ctypes.CDLL("libgcc_s.so.1", mode=os.RTLD_GLOBAL | os.RTLD_NOW)
+except OSError:
+    pass  # built without it: there is only one
+del ctypes, os
+
 from ._simple_allocator import (
     Access,
     DmaBuf,

@@ -100,6 +100,16 @@ public:
     return name != nullptr ? name : "";
   }
 
+  /// Ends the stream. What the element says of it on the bus.
+  [[nodiscard]] std::string end() {
+    gst_harness_push_event(harness_, gst_event_new_eos());
+    g_autoptr(GstMessage) message = gst_bus_pop_filtered(bus_, GST_MESSAGE_INFO);
+    REQUIRE(message != nullptr);
+    g_autoptr(GError) posted = nullptr;
+    gst_message_parse_info(message, &posted, nullptr);
+    return posted->message;
+  }
+
   /// The sentence of the first error that was posted; empty: none.
   [[nodiscard]] std::string error() const {
     GstMessage* const message = gst_bus_pop_filtered(bus_, GST_MESSAGE_ERROR);
@@ -205,7 +215,47 @@ TEST_CASE("copy=never fails at a frame in other memory, and says what helps") {
   Harness harness(std::string("copy=never heap=") + heap);
   harness.set_caps(caps("NV12", 320, 240));
   CHECK(harness.push(gst_buffer_new_allocate(nullptr, 115200, nullptr)) == GST_FLOW_ERROR);
-  CHECK(says(harness.error(), "io-mode=dmabuf-import"));
+  CHECK(says(harness.error(), "in no buffer of saheap"));
+}
+
+TEST_CASE("copy=never tells a dma-buf of another's") {
+  Harness harness(std::string("copy=never heap=") + heap);
+  harness.set_caps(caps("NV12", 320, 240));
+  Harness other(std::string("heap=") + heap);
+  other.set_caps(caps("NV12", 320, 240));
+  CHECK(harness.push(other.make()) == GST_FLOW_ERROR);
+  CHECK(says(harness.error(), "in a dma-buf of its own"));
+}
+
+TEST_CASE("what the end of a stream says on the bus counts the frames") {
+  Harness harness(std::string("heap=") + heap);
+  harness.set_caps(caps("NV12", 320, 240));
+  REQUIRE(harness.push(harness.make()) == GST_FLOW_OK);
+  gst_buffer_unref(harness.pull());
+  REQUIRE(harness.push(gst_buffer_new_allocate(nullptr, 115200, nullptr)) == GST_FLOW_OK);
+  gst_buffer_unref(harness.pull());
+  CHECK(harness.end() == std::string("1 frames passed, 1 copied; 2 buffers from ") + heap);
+}
+
+TEST_CASE("properties that contradict one another, or the element, are refused at once") {
+  for (const auto& one :
+       std::map<std::string, std::string>{{"min-buffers=8 max-buffers=2", "max-buffers=2 is less than min-buffers=8"},
+                                          {"heap=memfd:4k", "udmabuf:4k"},
+                                          {"devices=\"/dev/null2 /dev/null3\"", "/dev/null2: there is no such node"}}) {
+    CAPTURE(one.first);
+    g_autoptr(GError) error = nullptr;
+    GstElement* const pipeline = gst_parse_launch(("videotestsrc ! saheap " + one.first + " ! fakesink").c_str(), &error);
+    REQUIRE(pipeline != nullptr);
+    CHECK(gst_element_set_state(pipeline, GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE);
+    g_autoptr(GstBus) bus = gst_element_get_bus(pipeline);
+    g_autoptr(GstMessage) message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
+    REQUIRE(message != nullptr);
+    g_autoptr(GError) posted = nullptr;
+    gst_message_parse_error(message, &posted, nullptr);
+    CHECK(says(posted->message, one.second.c_str()));
+    gst_element_set_state(pipeline, GST_STATE_NULL);
+    gst_object_unref(pipeline);
+  }
 }
 
 TEST_CASE("copy=always copies a frame of its own heap, too") {
@@ -275,7 +325,7 @@ TEST_CASE("wider rows than a reader knows of are refused, since it would read th
   GstVideoInfo info;
   REQUIRE(gst_video_info_set_format(&info, GST_VIDEO_FORMAT_NV12, 322, 240));
   CHECK(harness.push(gst_buffer_new_allocate(nullptr, info.size, nullptr)) == GST_FLOW_ERROR);
-  CHECK(says(harness.error(), "GstVideoMeta"));
+  CHECK(says(harness.error(), "Leave stride-align"));
 }
 
 #if GST_CHECK_VERSION(1, 24, 0)

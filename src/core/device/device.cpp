@@ -127,7 +127,10 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     struct stat status {};
     if (::stat(node.c_str(), &status) != 0) {
       const int error = errno;
-      fail(ec, error, [&] { return detail::open_refused(node, error); });
+      fail(ec, error, [&] {
+        return error == ENOENT ? std::string("there is no such node; \"sactl devices\" lists those that there are")
+                               : detail::open_refused(node, error);
+      });
       return {};
     }
     const auto kinds = detail::consumer_kinds();
