@@ -3,9 +3,10 @@
  * Simple Allocator core: the dma-buf exporter.
  *
  * Memory with pages is cached everywhere and synchronised for each device that
- * has it mapped. Memory without pages (a carveout) is cached where all DMA is
- * coherent, as on x86, and elsewhere mapped normal uncached (write combining):
- * the kernel has no address by which it could maintain a cache over it.
+ * has it mapped. Memory without pages (a carveout) is mapped cached where its
+ * backend says that all DMA is coherent with it, and else normal uncached (write
+ * combining): the kernel has no address by which it could maintain a cache over
+ * it.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
@@ -49,6 +50,13 @@ static int sa_attach(struct dma_buf *dmabuf,
 	if (buffer->memory.page)
 		sg_set_page(a->table.sgl, buffer->memory.page,
 			    buffer->memory.size, 0);
+	else
+		/*
+		 * An importer that maps the pages itself, for an IOMMU of its
+		 * own, finds none: a NULL page would be taken for memory at an
+		 * address that it has not.
+		 */
+		a->table.orig_nents = 0;
 	a->dev = attachment->dev;
 	attachment->priv = a;
 
@@ -67,6 +75,7 @@ static void sa_detach(struct dma_buf *dmabuf,
 	mutex_lock(&buffer->lock);
 	list_del(&a->node);
 	mutex_unlock(&buffer->lock);
+	a->table.orig_nents = 1; /* as it was allocated */
 	sg_free_table(&a->table);
 	kfree(a);
 }
@@ -78,6 +87,10 @@ static dma_addr_t sa_map_resource(struct sa_buffer *buffer, struct device *dev,
 	phys_addr_t phys = buffer->memory.phys;
 	dma_addr_t address;
 
+	/* The next function warns of memory that the device does not reach. */
+	if (!device_iommu_mapped(dev) &&
+	    !dma_capable(dev, phys, buffer->memory.size, false))
+		return DMA_MAPPING_ERROR;
 	address = dma_map_resource(dev, phys, buffer->memory.size, direction,
 				   0);
 	/*
@@ -166,8 +179,12 @@ static int sa_begin_cpu_access(struct dma_buf *dmabuf,
 	if (buffer->vmap_count)
 		invalidate_kernel_vmap_range(buffer->vaddr,
 					     buffer->memory.size);
+	/*
+	 * Who only writes needs nothing of what devices wrote. To drop the
+	 * caches would drop what another writer has in them.
+	 */
 	list_for_each_entry(a, &buffer->attachments, node)
-		if (a->mapped)
+		if (a->mapped && direction != DMA_TO_DEVICE)
 			dma_sync_single_for_cpu(a->dev, a->address,
 						buffer->memory.size,
 						a->direction);
@@ -199,8 +216,11 @@ static int sa_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct sa_buffer *buffer = dmabuf->priv;
 
+	/* What is written to a private mapping never reaches the buffer. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
 	/* The whole of it at once; dma_buf_mmap() has checked the range. */
-	if (!buffer->memory.page && !IS_ENABLED(CONFIG_X86))
+	if (!buffer->memory.page && !buffer->sa->cached)
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	return remap_pfn_range(vma, vma->vm_start,
 			       PHYS_PFN(buffer->memory.phys) + vma->vm_pgoff,
@@ -215,8 +235,7 @@ static void *sa_kernel_map(struct sa_buffer *buffer)
 
 	if (!buffer->memory.page)
 		return memremap(buffer->memory.phys, buffer->memory.size,
-				IS_ENABLED(CONFIG_X86) ? MEMREMAP_WB :
-							 MEMREMAP_WC);
+				buffer->sa->cached ? MEMREMAP_WB : MEMREMAP_WC);
 	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
 	if (!pages)
 		return NULL;
@@ -293,11 +312,13 @@ static const struct dma_buf_ops sa_dma_buf_ops = {
  * @region:	the region, whose gate the caller holds
  * @sa:		its backend
  * @length:	bytes, not 0; rounded up to whole pages
+ * @flags:	O_RDONLY, O_WRONLY or O_RDWR: what mappings may do
  *
  * Return: a dma-buf the caller owns, or an ERR_PTR: -ENOMEM, -EDQUOT.
  */
 struct dma_buf *sa_buffer_create(struct sa_region *region,
-				 struct simple_allocator *sa, u64 length)
+				 struct simple_allocator *sa, u64 length,
+				 unsigned int flags)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct sa_buffer *buffer;
@@ -334,7 +355,7 @@ struct dma_buf *sa_buffer_create(struct sa_region *region,
 	info.owner = sa->owner;
 	info.ops = &sa_dma_buf_ops;
 	info.size = buffer->memory.size;
-	info.flags = O_RDWR;
+	info.flags = flags & O_ACCMODE;
 	info.priv = buffer;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {

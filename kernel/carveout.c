@@ -7,13 +7,17 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/genalloc.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/of.h>
+#include <linux/of_address.h>
 #include <linux/of_reserved_mem.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "simple_allocator.h"
@@ -35,6 +39,11 @@ static unsigned int name_count;
 module_param_array(name, charp, &name_count, 0444);
 MODULE_PARM_DESC(name, "names, shown in /proc/iomem and in the attribute label");
 
+static bool cached[SA_CARVEOUT_MAX];
+static unsigned int cached_count;
+module_param_array(cached, bool, &cached_count, 0444);
+MODULE_PARM_DESC(cached, "whether processors may cache the memory: only where all DMA to it is coherent. On x86 always");
+
 struct sa_carveout {
 	struct simple_allocator sa;
 	char node[16];
@@ -51,25 +60,46 @@ static struct sa_carveout *to_carveout(struct simple_allocator *sa)
 	return container_of(sa, struct sa_carveout, sa);
 }
 
+/*
+ * By pieces: kernels of 32 bits have few addresses for a mapping, and gigabytes
+ * of uncached memory take seconds, in which others run and a signal ends it.
+ */
+static int sa_carveout_zero(struct simple_allocator *sa,
+			    struct sa_memory *memory)
+{
+	size_t done = 0;
+
+	while (done < memory->size) {
+		size_t piece = min_t(size_t, memory->size - done, SZ_1M);
+		void *vaddr = memremap(memory->phys + done, piece,
+				       sa->cached ? MEMREMAP_WB : MEMREMAP_WC);
+
+		if (!vaddr)
+			return -ENOMEM;
+		memset(vaddr, 0, piece);
+		memunmap(vaddr);
+		done += piece;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
 static int sa_carveout_allocate(struct simple_allocator *sa,
 				struct sa_memory *memory)
 {
 	struct sa_carveout *carveout = to_carveout(sa);
-	void *vaddr;
+	int ret;
 
 	memory->phys = gen_pool_alloc(carveout->pool, memory->size);
 	if (!memory->phys)
 		return -ENOMEM;
-	vaddr = memremap(memory->phys, memory->size,
-			 IS_ENABLED(CONFIG_X86) ? MEMREMAP_WB : MEMREMAP_WC);
-	if (!vaddr) {
-		gen_pool_free(carveout->pool, memory->phys, memory->size);
-		return -ENOMEM;
-	}
 	/* It holds what its last owner, or the one before the boot, wrote. */
-	memset(vaddr, 0, memory->size);
-	memunmap(vaddr);
-	return 0;
+	ret = sa_carveout_zero(sa, memory);
+	if (ret)
+		gen_pool_free(carveout->pool, memory->phys, memory->size);
+	return ret;
 }
 
 static void sa_carveout_free(struct simple_allocator *sa,
@@ -114,17 +144,22 @@ static void sa_carveout_destroy(struct sa_carveout *carveout)
 	kfree(carveout);
 }
 
-static int sa_carveout_add(u64 start, u64 length, const char *label)
+static int sa_carveout_add(u64 start, u64 length, const char *label,
+			   bool coherent)
 {
 	struct sa_carveout *carveout;
 	int ret = -ENOMEM;
 
 	if (region_count == SA_CARVEOUT_MAX)
 		return -ENOSPC;
-	if (!start || !length || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(length) ||
-	    start + length - 1 < start || start + length - 1 > ULONG_MAX) {
-		pr_err("base %#llx and size %#llx must be multiples of the page size and not 0\n",
-		       start, length);
+	if (!start || !length || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(length)) {
+		pr_err("base %#llx and size %#llx must be multiples of the page size, %lu bytes, and not 0\n",
+		       start, length, PAGE_SIZE);
+		return -EINVAL;
+	}
+	if (start + length - 1 < start || start + length - 1 > ULONG_MAX) {
+		pr_err("base %#llx and size %#llx end above the largest address, %#lx\n",
+		       start, length, ULONG_MAX);
 		return -EINVAL;
 	}
 	if (region_intersects(start, length, IORESOURCE_SYSTEM_RAM,
@@ -164,6 +199,7 @@ static int sa_carveout_add(u64 start, u64 length, const char *label)
 	carveout->sa.label = carveout->label;
 	carveout->sa.owner = THIS_MODULE;
 	carveout->sa.size = length;
+	carveout->sa.cached = coherent || IS_ENABLED(CONFIG_X86);
 	carveout->sa.allocate = sa_carveout_allocate;
 	carveout->sa.free = sa_carveout_free;
 	carveout->sa.largest_free = sa_carveout_largest_free;
@@ -195,6 +231,8 @@ static int sa_carveout_add_tree(void)
 		struct device_node *target;
 		int i;
 
+		if (!of_device_is_available(node))
+			continue;
 		for (i = 0; !ret; i++) {
 			struct reserved_mem *memory;
 			char label[32];
@@ -207,7 +245,11 @@ static int sa_carveout_add_tree(void)
 			snprintf(label, sizeof(label), "%pOFn", target);
 			if (memory)
 				ret = sa_carveout_add(memory->base,
-						      memory->size, label);
+						      memory->size, label,
+						      of_dma_is_coherent(node));
+			else
+				pr_warn("%pOF: memory-region %d, %s, is no reserved memory\n",
+					node, i, label);
 			of_node_put(target);
 		}
 		if (ret) {
@@ -223,13 +265,19 @@ static int __init sa_carveout_init(void)
 	unsigned int i;
 	int ret = 0;
 
-	if (base_count != size_count || name_count > base_count) {
-		pr_err("give as many size= as base=, and at most as many name=\n");
+	/* Processors would have it encrypted, and devices not. */
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pr_err("this machine's memory is encrypted; use a dma-heap\n");
+		return -EOPNOTSUPP;
+	}
+	if (base_count != size_count || name_count > base_count ||
+	    cached_count > base_count) {
+		pr_err("give as many size= as base=, and at most as many name= and cached=\n");
 		return -EINVAL;
 	}
 	for (i = 0; !ret && i < base_count; i++)
 		ret = sa_carveout_add(base[i], size[i], i < name_count ?
-				      name[i] : NULL);
+				      name[i] : NULL, cached[i]);
 	if (!ret)
 		ret = sa_carveout_add_tree();
 	if (!ret && !region_count) {
@@ -261,3 +309,9 @@ MODULE_DESCRIPTION("Simple Allocator over reserved physical memory");
 MODULE_AUTHOR("The Simple Allocator authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");
+/*
+ * So that udev loads the module where the device tree has such a node. By hand:
+ * a table of of_device_id cannot be read by a 64-bit modpost for 32 bits.
+ */
+MODULE_ALIAS("of:N*T*Csimple-allocator,carveout");
+MODULE_ALIAS("of:N*T*Csimple-allocator,carveoutC*");

@@ -11,6 +11,9 @@
  * because it is in the device tree, such memory is refused, and single pages
  * come from the region too.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cc_platform.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -22,6 +25,10 @@
 #include "simple_allocator.h"
 
 #define SA_CMA_MAX	16
+
+static unsigned int dma_bits = 32;
+module_param(dma_bits, uint, 0444);
+MODULE_PARM_DESC(dma_bits, "bits of the addresses that memory of the default region may have, where it comes from elsewhere: 32 to 64");
 
 struct sa_cma {
 	struct simple_allocator sa;
@@ -45,29 +52,40 @@ static int sa_cma_allocate(struct simple_allocator *sa,
 {
 	struct sa_cma *cma = to_cma(sa);
 	struct device *dev = &cma->pdev->dev;
-	dma_addr_t address;
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
 	struct page *page;
 
-	page = dma_alloc_pages(dev, memory->size, &address, DMA_TO_DEVICE,
-			       GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	/*
+	 * Of a known range nothing else will do: the page allocator, which is
+	 * asked next, shall not search for what is given back at once. Of the
+	 * default region its pages count for the task's control group.
+	 */
+	gfp |= cma->end ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL | __GFP_ACCOUNT;
+	page = dma_alloc_pages(dev, memory->size, &memory->address,
+			       DMA_TO_DEVICE, gfp);
 	if (!page)
 		return -ENOMEM;
 	memory->page = page;
 	memory->phys = page_to_phys(page);
-	memory->private = (void *)(uintptr_t)address;
 	if (cma->end && (memory->phys < cma->base ||
 			 memory->phys + memory->size > cma->end)) {
-		dma_free_pages(dev, memory->size, page, address,
+		dma_free_pages(dev, memory->size, page, memory->address,
 			       DMA_TO_DEVICE);
 		return -ENOMEM;
 	}
+	/*
+	 * The zeros may be in the caches alone, and a device that writes less
+	 * than the buffer would leave what the last owner wrote.
+	 */
+	dma_sync_single_for_device(dev, memory->address, memory->size,
+				   DMA_TO_DEVICE);
 	return 0;
 }
 
 static void sa_cma_free(struct simple_allocator *sa, struct sa_memory *memory)
 {
 	dma_free_pages(&to_cma(sa)->pdev->dev, memory->size, memory->page,
-		       (uintptr_t)memory->private, DMA_TO_DEVICE);
+		       memory->address, DMA_TO_DEVICE);
 }
 
 static void sa_cma_remove(struct sa_cma *cma)
@@ -111,6 +129,15 @@ static int sa_cma_take_default(struct sa_cma *cma)
 	return ret;
 }
 
+static bool sa_has_region(struct device *dev)
+{
+#ifdef CONFIG_DMA_CMA
+	return dev->cma_area;
+#else
+	return false;
+#endif
+}
+
 /* Gives the device its own region, @index of the memory-regions of @node. */
 static int sa_cma_take_region(struct sa_cma *cma, struct device_node *node,
 			      int index)
@@ -120,16 +147,20 @@ static int sa_cma_take_region(struct sa_cma *cma, struct device_node *node,
 	int ret;
 
 	ret = of_reserved_mem_device_init_by_idx(&cma->pdev->dev, node, index);
-	if (ret)
-		return ret;
-	cma->reserved = true;
+	if (!ret)
+		cma->reserved = true;
 	target = of_parse_phandle(node, "memory-region", index);
-	memory = of_reserved_mem_lookup(target);
+	memory = ret ? NULL : of_reserved_mem_lookup(target);
+	/* Another kind of region took the device, a restricted-dma-pool. */
+	if (!ret && (!memory || !sa_has_region(&cma->pdev->dev)))
+		ret = -ENODEV;
+	if (ret)
+		pr_err("%pOF: memory-region %d, %pOFn, is no CMA region (compatible \"shared-dma-pool\", reusable): %d\n",
+		       node, index, target, ret);
+	else
+		sa_cma_range(cma, memory);
 	of_node_put(target);
-	if (!memory)
-		return -ENODEV;
-	sa_cma_range(cma, memory);
-	return 0;
+	return ret;
 }
 
 /* @node: where the region is named; NULL for the default region. */
@@ -150,7 +181,8 @@ static int sa_cma_add(struct device_node *node, int index)
 		kfree(cma);
 		return ret;
 	}
-	ret = dma_coerce_mask_and_coherent(&cma->pdev->dev, DMA_BIT_MASK(64));
+	ret = dma_coerce_mask_and_coherent(&cma->pdev->dev,
+					   DMA_BIT_MASK(node ? 64 : dma_bits));
 	if (ret)
 		goto remove;
 	dma_set_max_seg_size(&cma->pdev->dev, UINT_MAX);
@@ -192,12 +224,26 @@ static void sa_cma_remove_all(void)
 static int __init sa_cma_init(void)
 {
 	struct device_node *node;
-	int ret = sa_cma_add(NULL, 0);
+	int ret;
 
+	if (dma_bits < 32 || dma_bits > 64) {
+		pr_err("dma_bits=%u must be 32 to 64\n", dma_bits);
+		return -EINVAL;
+	}
+	/* The pages would be decrypted, and mappings for processors not. */
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pr_err("this machine's memory is encrypted; use a dma-heap\n");
+		return -EOPNOTSUPP;
+	}
+	ret = sa_cma_add(NULL, 0);
 	for_each_compatible_node(node, NULL, "simple-allocator,cma") {
-		int i, count = of_count_phandle_with_args(node, "memory-region",
-							  NULL);
+		int i, count;
 
+		if (!of_device_is_available(node))
+			continue;
+		count = of_count_phandle_with_args(node, "memory-region", NULL);
+		if (count <= 0)
+			pr_warn("%pOF has no memory-region\n", node);
 		for (i = 0; !ret && i < count; i++)
 			ret = sa_cma_add(node, i);
 		if (ret) {
@@ -225,3 +271,9 @@ MODULE_DESCRIPTION("Simple Allocator over CMA regions");
 MODULE_AUTHOR("The Simple Allocator authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");
+/*
+ * So that udev loads the module where the device tree has such a node. By hand:
+ * a table of of_device_id cannot be read by a 64-bit modpost for 32 bits.
+ */
+MODULE_ALIAS("of:N*T*Csimple-allocator,cma");
+MODULE_ALIAS("of:N*T*Csimple-allocator,cmaC*");

@@ -19,6 +19,10 @@
 
 #define SA_MINORS	64
 
+static unsigned long long max_bytes_per_user;
+module_param(max_bytes_per_user, ullong, 0444);
+MODULE_PARM_DESC(max_bytes_per_user, "bytes that one user may hold of a region, until its attribute is written; 0: no limit");
+
 static dev_t sa_devt;
 static DEFINE_IDA(sa_minors);
 
@@ -37,7 +41,8 @@ static int sa_allocate(struct sa_region *region,
 	*dmabuf = NULL;
 	down_read(&region->gate);
 	if (region->sa) {
-		*dmabuf = sa_buffer_create(region, region->sa, data->length);
+		*dmabuf = sa_buffer_create(region, region->sa, data->length,
+					   data->flags);
 		ret = PTR_ERR_OR_ZERO(*dmabuf);
 	}
 	up_read(&region->gate);
@@ -171,6 +176,7 @@ int simple_allocator_register(struct simple_allocator *sa)
 	mutex_init(&region->lock);
 	INIT_LIST_HEAD(&region->buffers);
 	INIT_LIST_HEAD(&region->users);
+	region->max_bytes_per_user = max_bytes_per_user;
 	region->sa = sa;
 	sa->region = region;
 	device_initialize(&region->dev);

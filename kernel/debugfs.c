@@ -17,13 +17,17 @@ static int sa_list_show(struct seq_file *file, void *unused)
 
 	seq_puts(file, "inode phys size uid pid comm\n");
 	mutex_lock(&region->lock);
-	list_for_each_entry(buffer, &region->buffers, node)
-		seq_printf(file, "%lu %pa %zu %u %d %s\n",
+	list_for_each_entry(buffer, &region->buffers, node) {
+		seq_printf(file, "%lu %pa %zu %u %d ",
 			   buffer->inode,
 			   &buffer->memory.phys, buffer->memory.size,
 			   from_kuid_munged(&init_user_ns,
 					    buffer->charge.user->uid),
-			   buffer->pid, buffer->comm);
+			   buffer->pid);
+		/* A task names itself, with a newline if it likes. */
+		seq_escape(file, buffer->comm, " \t\n\\");
+		seq_putc(file, '\n');
+	}
 	mutex_unlock(&region->lock);
 	return 0;
 }

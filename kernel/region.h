@@ -97,7 +97,8 @@ struct sa_buffer {
 
 /* buffer.c */
 struct dma_buf *sa_buffer_create(struct sa_region *region,
-				 struct simple_allocator *sa, u64 length);
+				 struct simple_allocator *sa, u64 length,
+				 unsigned int flags);
 
 /* sysfs.c */
 extern const struct attribute_group *sa_region_groups[];

@@ -21,13 +21,13 @@ struct sa_region;
  * @phys:	physical address
  * @page:	first page; NULL where the memory has no struct page
  * @size:	bytes, a multiple of PAGE_SIZE
- * @private:	the backend's
+ * @address:	the backend's: where its device has it
  */
 struct sa_memory {
 	phys_addr_t phys;
 	struct page *page;
 	size_t size;
-	void *private;
+	dma_addr_t address;
 };
 
 /**
@@ -37,6 +37,8 @@ struct sa_memory {
  * @owner:	the backend's module; cannot be unloaded while a buffer lives
  * @size:	bytes; 0 where the kernel does not tell. A request for more fails
  *		with ENOMEM.
+ * @cached:	memory without struct pages may be cached: the caches of all
+ *		processors are coherent with all DMA
  * @allocate:	makes @memory->size bytes of zeroed memory, fills the rest; may
  *		sleep, may run at once in several tasks
  * @free:	gives it back; may sleep
@@ -50,6 +52,7 @@ struct simple_allocator {
 	const char *label;
 	struct module *owner;
 	u64 size;
+	bool cached;
 	int (*allocate)(struct simple_allocator *sa, struct sa_memory *memory);
 	void (*free)(struct simple_allocator *sa, struct sa_memory *memory);
 	u64 (*largest_free)(struct simple_allocator *sa);

@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -219,6 +221,69 @@ MODULES_TEST("sysfs counts what lives, and debugfs lists it for root alone") {
   }
 }
 
+MODULES_TEST("a task's name cannot forge a row in root's list") {
+  const sa::UniqueFd device = open_node("carveout0");
+  char before[16] = {};
+  REQUIRE(::prctl(PR_GET_NAME, before) == 0);
+  REQUIRE(::prctl(PR_SET_NAME, "a\n7 0x0 4096 0 1") == 0);
+  const sa::UniqueFd buffer = allocate(device.get(), page);
+  REQUIRE(::prctl(PR_SET_NAME, before) == 0);
+  std::istringstream rows(support::read_file("/sys/kernel/debug/simple_allocator/carveout0/buffers"));
+  int count = 0;
+  for (std::string row; std::getline(rows, row); ++count) {
+    CAPTURE(row);
+    CHECK(std::count(row.begin(), row.end(), ' ') == 5);
+  }
+  CHECK(count == 2); // the heading, and the buffer
+}
+
+MODULES_TEST("a mapping is shared, and writes only where the descriptor may") {
+  for (const auto& node : nodes) {
+    CAPTURE(node);
+    const sa::UniqueFd device = open_node(node);
+    const sa::UniqueFd both = allocate(device.get(), page);
+    CHECK(::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, both.get(), 0) == MAP_FAILED);
+    CHECK(errno == EINVAL);
+    auto data = request(page, O_RDONLY | O_CLOEXEC);
+    REQUIRE(ask(device.get(), data) == 0);
+    const sa::UniqueFd reads{data.fd};
+    CHECK((::fcntl(reads.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
+    CHECK(::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, reads.get(), 0) == MAP_FAILED);
+    CHECK(errno == EACCES);
+    void* const mapping = ::mmap(nullptr, page, PROT_READ, MAP_SHARED, reads.get(), 0);
+    REQUIRE(mapping != MAP_FAILED);
+    CHECK(*static_cast<const std::uint64_t*>(mapping) == 0);
+    ::munmap(mapping, page);
+  }
+}
+
+// Where there is no CMA the default region's memory is the page allocator's.
+TEST_CASE("memory of the page allocator counts for the control group that asked for it" *
+          doctest::skip(!guest::has_own_modules() || !guest::is("stock"))) {
+  const std::string groups = "/tmp/groups";
+  const std::string group = groups + "/small";
+  REQUIRE(::mkdir(groups.c_str(), 0755) == 0);
+  REQUIRE(::mount("none", groups.c_str(), "cgroup2", 0, nullptr) == 0);
+  { std::ofstream(groups + "/cgroup.subtree_control") << "+memory"; }
+  REQUIRE(::mkdir(group.c_str(), 0755) == 0);
+  { std::ofstream(group + "/memory.max") << (16 << 20); }
+  CHECK(support::in_child([&] {
+          { std::ofstream(group + "/cgroup.procs") << ::getpid(); }
+          const sa::UniqueFd device{::open("/dev/cma0", O_RDWR | O_CLOEXEC)};
+          std::vector<sa::UniqueFd> held;
+          for (auto data = request(1 << 20); ask(device.get(), data) == 0; data = request(1 << 20)) {
+            held.emplace_back(data.fd);
+            if (held.size() > 32) {
+              return 2; // MiB, of 16
+            }
+          }
+          return held.size() >= 8 ? support::passed : 3;
+        }) == support::passed);
+  CHECK(::rmdir(group.c_str()) == 0);
+  CHECK(::umount(groups.c_str()) == 0);
+  ::rmdir(groups.c_str());
+}
+
 TEST_CASE("what is written into a buffer is at the address that the kernel lists, in one run" *
           doctest::skip(!guest::has_own_modules() || !guest::is("full"))) {
   for (const char* heap : {"cma:cma0", "carveout:test"}) {
@@ -269,6 +334,43 @@ MODULES_TEST("a user over the limit gets EDQUOT, another user does not, and clos
     const sa::UniqueFd fd{::open(attribute("cma0", "max_bytes_per_user").c_str(), O_WRONLY | O_CLOEXEC)};
     CHECK(::write(fd.get(), wrong, std::strlen(wrong)) <= 0);
   }
+}
+
+MODULES_TEST("a user's limit can hold from the start") {
+  for (const char* one : {"simple_allocator_carveout", "simple_allocator_cma", "simple_allocator"}) {
+    REQUIRE(remove_module(one));
+  }
+  REQUIRE(load_module("simple_allocator", "max_bytes_per_user=65536"));
+  REQUIRE(load_carveout(test_region));
+  CHECK(value("carveout0", "max_bytes_per_user") == 65536);
+  {
+    auto over = request(65537);
+    CHECK(ask(open_node("carveout0").get(), over) == EDQUOT);
+  }
+  CHECK_FALSE(load_module("simple_allocator_cma", "dma_bits=16"));
+  CHECK_FALSE(load_module("simple_allocator_cma", "dma_bits=65"));
+  REQUIRE(load_module("simple_allocator_cma", "dma_bits=40"));
+  for (const char* one : {"simple_allocator_carveout", "simple_allocator_cma", "simple_allocator"}) {
+    REQUIRE(remove_module(one));
+  }
+  REQUIRE(load_module("simple_allocator"));
+  REQUIRE(load_module("simple_allocator_cma"));
+  REQUIRE(load_carveout(test_region));
+}
+
+TEST_CASE("a camera is refused a carveout above the addresses that it reaches" *
+          doctest::skip(!guest::has_own_modules() || !guest::has_argument("vivid.allocators=1"))) {
+  guest::load("vivid");
+  REQUIRE(remove_module("simple_allocator_carveout"));
+  REQUIRE(load_carveout("base=0x200000000 size=0x1000000 name=high"));
+  {
+    importers::Camera camera;
+    const sa::UniqueFd device = open_node("carveout0");
+    const sa::DmaBuf buffer = sa::DmaBuf::import(allocate(device.get(), camera.frame_size()));
+    CHECK(camera.capture(buffer) != 0); // and the kernel warns of nothing, which scripts/vm looks for
+  }
+  REQUIRE(remove_module("simple_allocator_carveout"));
+  REQUIRE(load_carveout(test_region));
 }
 
 MODULES_TEST("the carveout gives its whole region, then ENOMEM, and all of it back") {
