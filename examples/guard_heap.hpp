@@ -18,7 +18,7 @@ public:
     info_.backend = "guard";
     info_.traits = sa::Trait::Cached | sa::Trait::Zeroed;
     info_.granularity = page_;
-    info_.max_size = std::size_t{1} << 32;
+    info_.max_size = std::size_t{1} << (sizeof(std::size_t) == 8 ? 32 : 28);
     info_.usable = true;
   }
 

@@ -77,8 +77,12 @@ bool wait_for_peer(int fd) {
 
 bool inject(const Injection& injection) {
   auto number = static_cast<unsigned>(injection.number);
-#ifdef SYS_fcntl64 // what a 32-bit C library calls for fcntl(2)
+// What a 32-bit C library calls instead.
+#ifdef SYS_fcntl64
   number = number == SYS_fcntl ? SYS_fcntl64 : number;
+#endif
+#ifdef SYS_ftruncate64
+  number = number == SYS_ftruncate ? SYS_ftruncate64 : number;
 #endif
   const auto argument_offset =
       static_cast<unsigned>(offsetof(seccomp_data, args) + sizeof(__u64) * static_cast<unsigned>(injection.argument));

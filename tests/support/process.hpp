@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 namespace support {
@@ -38,6 +39,12 @@ bool wait_for_peer(int fd);
 /// From here on, in this process, system call @p number fails with @p error: when @p argument is at least 0, only calls
 /// whose argument of that index has all bits of @p mask exactly as in @p value. With error 0 it kills the process
 /// (SIGSYS). Cannot be undone: for children.
+#ifdef SYS_mmap2 // what a 32-bit C library calls for mmap(2)
+inline constexpr long mmap_number = SYS_mmap2;
+#else
+inline constexpr long mmap_number = SYS_mmap;
+#endif
+
 struct Injection {
   const char* name;
   long number;

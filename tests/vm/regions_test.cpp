@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// Several regions, as a board's device tree has them (arm64.dtsi): each buffer comes from the region that was asked.
+/// Several regions, as a board's device tree has them (regions.dtsi): each buffer comes from the region that was asked.
 /// Skipped but in `scripts/vm --kernel arm64 --modules`.
 #include <doctest/doctest.h>
 

@@ -70,11 +70,11 @@ Heap::Heap(sa_heap* owned) : heap_(owned) {
            .backend = told.backend,
            .node = told.node,
            .traits = traits_of(told.traits),
-           .granularity = told.granularity,
-           .max_size = told.max_size,
+           .granularity = static_cast<std::size_t>(told.granularity),
+           .max_size = static_cast<std::size_t>(told.max_size),
            .usable = told.usable != 0,
            .reason = told.reason,
-           .max_alignment = told.max_alignment,
+           .max_alignment = static_cast<std::size_t>(told.max_alignment),
            .max_address = told.max_address};
 }
 
