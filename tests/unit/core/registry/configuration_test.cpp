@@ -617,7 +617,9 @@ TEST_CASE("a program's alias over one of the configuration holds when that one g
   registry.alias("cma", {"contiguous", "test:a"}); // the standard contiguous leads to cma
   write(folder / "sa.toml", "");
   registry.refresh();
-  CHECK(registry.allocate("cma", {.size = 1}).heap() == "test:a");
+  std::error_code none;
+  const sa::DmaBuf contiguous = registry.allocate("contiguous", {.size = 1}, none); // a board has carveouts of its own
+  CHECK(registry.allocate("cma", {.size = 1}).heap() == (none ? "test:a" : contiguous.heap()));
 }
 
 TEST_CASE("a quota of the configuration holds however its heap is reached, and counts on over a refresh") {
