@@ -14,12 +14,12 @@
 #include <linux/fcntl.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
-#include <linux/iosys-map.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "compat.h"
 #include "region.h"
 
 /* A device that uses the buffer. */
@@ -246,25 +246,22 @@ static void *sa_kernel_map(struct sa_buffer *buffer)
 	return vaddr;
 }
 
-static int sa_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+static void *sa_get_vaddr(struct dma_buf *dmabuf)
 {
 	struct sa_buffer *buffer = dmabuf->priv;
-	int ret = 0;
+	void *vaddr;
 
 	mutex_lock(&buffer->lock);
 	if (!buffer->vmap_count)
 		buffer->vaddr = sa_kernel_map(buffer);
-	if (buffer->vaddr) {
+	vaddr = buffer->vaddr;
+	if (vaddr)
 		buffer->vmap_count++;
-		iosys_map_set_vaddr(map, buffer->vaddr);
-	} else {
-		ret = -ENOMEM;
-	}
 	mutex_unlock(&buffer->lock);
-	return ret;
+	return vaddr;
 }
 
-static void sa_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+static void sa_put_vaddr(struct dma_buf *dmabuf)
 {
 	struct sa_buffer *buffer = dmabuf->priv;
 
@@ -277,8 +274,9 @@ static void sa_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 		buffer->vaddr = NULL;
 	}
 	mutex_unlock(&buffer->lock);
-	iosys_map_clear(map);
 }
+
+SA_DEFINE_VMAP(sa_get_vaddr, sa_put_vaddr)
 
 static void sa_release(struct dma_buf *dmabuf)
 {

@@ -7,7 +7,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cc_platform.h>
 #include <linux/genalloc.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -20,6 +19,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "simple_allocator.h"
 
 #define SA_CARVEOUT_MAX	16
@@ -197,6 +197,7 @@ static int sa_carveout_add(u64 start, u64 length, const char *label,
 		 region_count);
 	carveout->sa.name = carveout->node;
 	carveout->sa.label = carveout->label;
+	carveout->sa.heap = label ? carveout->label : carveout->node;
 	carveout->sa.owner = THIS_MODULE;
 	carveout->sa.size = length;
 	carveout->sa.cached = coherent || IS_ENABLED(CONFIG_X86);
@@ -266,7 +267,7 @@ static int __init sa_carveout_init(void)
 	int ret = 0;
 
 	/* Processors would have it encrypted, and devices not. */
-	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+	if (sa_memory_encrypted()) {
 		pr_err("this machine's memory is encrypted; use a dma-heap\n");
 		return -EOPNOTSUPP;
 	}

@@ -1,92 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Simple Allocator over CMA: a node for each region that exported kernel
- * interfaces reach. That is the default region, through dma_alloc_pages() of a
- * device of ours, and each region that a device-tree node with the compatible
+ * interfaces reach. That is the default region, which a device of ours has as
+ * every device, and each region that a device-tree node with the compatible
  * "simple-allocator,cma" names by memory-region, through
- * of_reserved_mem_device_init_by_idx().
- *
- * dma_alloc_pages() takes other memory when the region is exhausted, and for
- * single pages of the default region always. Where the region's range is known,
- * because it is in the device tree, such memory is refused, and single pages
- * come from the region too.
+ * of_reserved_mem_device_init_by_idx(). How memory comes out of a region is in
+ * cma_area.c and in cma_dma.c.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cc_platform.h>
-#include <linux/dma-mapping.h>
-#include <linux/mm.h>
+#include <linux/device.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_reserved_mem.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
 
-#include "simple_allocator.h"
+#include "cma.h"
 
 #define SA_CMA_MAX	16
 
-static unsigned int dma_bits = 32;
-module_param(dma_bits, uint, 0444);
-MODULE_PARM_DESC(dma_bits, "bits of the addresses that memory of the default region may have, where it comes from elsewhere: 32 to 64");
-
-struct sa_cma {
-	struct simple_allocator sa;
-	struct platform_device *pdev;
-	char name[16];
-	phys_addr_t base;	/* of a region with a known range, else 0 */
-	phys_addr_t end;
-	bool reserved;
-};
-
 static struct sa_cma *regions[SA_CMA_MAX];
 static unsigned int region_count;
-
-static struct sa_cma *to_cma(struct simple_allocator *sa)
-{
-	return container_of(sa, struct sa_cma, sa);
-}
-
-static int sa_cma_allocate(struct simple_allocator *sa,
-			   struct sa_memory *memory)
-{
-	struct sa_cma *cma = to_cma(sa);
-	struct device *dev = &cma->pdev->dev;
-	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
-	struct page *page;
-
-	/*
-	 * Of a known range nothing else will do: the page allocator, which is
-	 * asked next, shall not search for what is given back at once. Of the
-	 * default region its pages count for the task's control group.
-	 */
-	gfp |= cma->end ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL | __GFP_ACCOUNT;
-	page = dma_alloc_pages(dev, memory->size, &memory->address,
-			       DMA_TO_DEVICE, gfp);
-	if (!page)
-		return -ENOMEM;
-	memory->page = page;
-	memory->phys = page_to_phys(page);
-	if (cma->end && (memory->phys < cma->base ||
-			 memory->phys + memory->size > cma->end)) {
-		dma_free_pages(dev, memory->size, page, memory->address,
-			       DMA_TO_DEVICE);
-		return -ENOMEM;
-	}
-	/*
-	 * The zeros may be in the caches alone, and a device that writes less
-	 * than the buffer would leave what the last owner wrote.
-	 */
-	dma_sync_single_for_device(dev, memory->address, memory->size,
-				   DMA_TO_DEVICE);
-	return 0;
-}
-
-static void sa_cma_free(struct simple_allocator *sa, struct sa_memory *memory)
-{
-	dma_free_pages(&to_cma(sa)->pdev->dev, memory->size, memory->page,
-		       memory->address, DMA_TO_DEVICE);
-}
 
 static void sa_cma_remove(struct sa_cma *cma)
 {
@@ -163,8 +98,11 @@ static int sa_cma_take_region(struct sa_cma *cma, struct device_node *node,
 	return ret;
 }
 
-/* @node: where the region is named; NULL for the default region. */
-static int sa_cma_add(struct device_node *node, int index)
+/*
+ * @number: of the node; 0 for the default region
+ * @node: where the region is named; NULL for the default region
+ */
+static int sa_cma_add(unsigned int number, struct device_node *node, int index)
 {
 	struct sa_cma *cma;
 	int ret;
@@ -175,30 +113,24 @@ static int sa_cma_add(struct device_node *node, int index)
 	if (!cma)
 		return -ENOMEM;
 	cma->pdev = platform_device_register_simple("simple_allocator_cma",
-						    region_count, NULL, 0);
+						    number, NULL, 0);
 	if (IS_ERR(cma->pdev)) {
 		ret = PTR_ERR(cma->pdev);
 		kfree(cma);
 		return ret;
 	}
-	ret = dma_coerce_mask_and_coherent(&cma->pdev->dev,
-					   DMA_BIT_MASK(node ? 64 : dma_bits));
-	if (ret)
-		goto remove;
-	dma_set_max_seg_size(&cma->pdev->dev, UINT_MAX);
-
-	snprintf(cma->name, sizeof(cma->name), "cma%u", region_count);
+	snprintf(cma->name, sizeof(cma->name), "cma%u", number);
 	cma->sa.name = cma->name;
 	cma->sa.owner = THIS_MODULE;
 	cma->sa.allocate = sa_cma_allocate;
 	cma->sa.free = sa_cma_free;
+	cma->named = node;
 	if (node)
 		ret = sa_cma_take_region(cma, node, index);
-	else if (IS_ENABLED(CONFIG_DMA_CMA))
-		ret = sa_cma_take_default(cma);
 	else
-		/* What the page allocator gives in one piece. */
-		cma->sa.size = (u64)MAX_ORDER_NR_PAGES << PAGE_SHIFT;
+		ret = sa_cma_take_default(cma);
+	if (!ret)
+		ret = sa_cma_prepare(cma);
 	if (!ret)
 		ret = simple_allocator_register(&cma->sa);
 	if (ret)
@@ -224,18 +156,15 @@ static void sa_cma_remove_all(void)
 static int __init sa_cma_init(void)
 {
 	struct device_node *node;
+	unsigned int number = 0;
 	int ret;
 
-	if (dma_bits < 32 || dma_bits > 64) {
-		pr_err("dma_bits=%u must be 32 to 64\n", dma_bits);
-		return -EINVAL;
-	}
-	/* The pages would be decrypted, and mappings for processors not. */
-	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
-		pr_err("this machine's memory is encrypted; use a dma-heap\n");
-		return -EOPNOTSUPP;
-	}
-	ret = sa_cma_add(NULL, 0);
+	ret = sa_cma_check();
+	if (ret)
+		return ret;
+	ret = sa_cma_add(number, NULL, 0);
+	if (ret == -ENODEV) /* No default region; others keep their numbers. */
+		ret = 0;
 	for_each_compatible_node(node, NULL, "simple-allocator,cma") {
 		int i, count;
 
@@ -245,11 +174,15 @@ static int __init sa_cma_init(void)
 		if (count <= 0)
 			pr_warn("%pOF has no memory-region\n", node);
 		for (i = 0; !ret && i < count; i++)
-			ret = sa_cma_add(node, i);
+			ret = sa_cma_add(++number, node, i);
 		if (ret) {
 			of_node_put(node);
 			break;
 		}
+	}
+	if (!ret && !region_count) {
+		pr_err("no CMA region: start the kernel with cma=, or name one in the device tree\n");
+		return -ENODEV;
 	}
 	if (ret && region_count) {
 		/* Others may have buffers of those that are there already. */

@@ -12,8 +12,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/version.h>
 
+#include "compat.h"
 #include "region.h"
 #include "uapi/simple-allocator.h"
 
@@ -31,39 +31,41 @@ static struct sa_region *to_region(struct device *dev)
 	return container_of(dev, struct sa_region, dev);
 }
 
-/* Asks the backend for a buffer and gives the caller a descriptor of it. */
-static int sa_allocate(struct sa_region *region,
-		       struct simple_allocate_data *data,
-		       struct dma_buf **dmabuf)
+static void sa_count_failure(struct sa_region *region)
 {
-	int fd, ret = -ENODEV;
+	mutex_lock(&region->lock);
+	region->failures++;
+	mutex_unlock(&region->lock);
+}
 
-	*dmabuf = NULL;
+/**
+ * sa_region_allocate - asks a region's backend for a buffer
+ * @region:	the region
+ * @length:	bytes, not 0
+ * @flags:	O_RDONLY, O_WRONLY or O_RDWR: what mappings may do
+ *
+ * Return: a dma-buf the caller owns, or an ERR_PTR: -ENOMEM, -EDQUOT, -ENODEV
+ * when the backend has gone.
+ */
+struct dma_buf *sa_region_allocate(struct sa_region *region, u64 length,
+				   unsigned int flags)
+{
+	struct dma_buf *dmabuf = ERR_PTR(-ENODEV);
+
 	down_read(&region->gate);
-	if (region->sa) {
-		*dmabuf = sa_buffer_create(region, region->sa, data->length,
-					   data->flags);
-		ret = PTR_ERR_OR_ZERO(*dmabuf);
-	}
+	if (region->sa)
+		dmabuf = sa_buffer_create(region, region->sa, length, flags);
 	up_read(&region->gate);
-	if (ret)
-		return ret;
-
-	fd = get_unused_fd_flags(data->flags & O_CLOEXEC);
-	if (fd < 0) {
-		dma_buf_put(*dmabuf);
-		return fd;
-	}
-	data->length = (*dmabuf)->size;
-	data->fd = fd;
-	return 0;
+	if (IS_ERR(dmabuf))
+		sa_count_failure(region);
+	return dmabuf;
 }
 
 static long sa_ioctl_alloc(struct sa_region *region, void __user *argument)
 {
 	struct simple_allocate_data data;
 	struct dma_buf *dmabuf;
-	int ret;
+	int fd;
 
 	if (copy_from_user(&data, argument, sizeof(data)))
 		return -EFAULT;
@@ -71,20 +73,24 @@ static long sa_ioctl_alloc(struct sa_region *region, void __user *argument)
 	    (data.flags & ~(O_RDWR | O_CLOEXEC)))
 		return -EINVAL;
 
-	ret = sa_allocate(region, &data, &dmabuf);
-	if (ret) {
-		mutex_lock(&region->lock);
-		region->failures++;
-		mutex_unlock(&region->lock);
-		return ret;
+	dmabuf = sa_region_allocate(region, data.length, data.flags);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	fd = get_unused_fd_flags(data.flags & O_CLOEXEC);
+	if (fd < 0) {
+		dma_buf_put(dmabuf);
+		sa_count_failure(region);
+		return fd;
 	}
+	data.length = dmabuf->size;
+	data.fd = fd;
 	/* The descriptor becomes visible only when the caller knows of it. */
 	if (copy_to_user(argument, &data, sizeof(data))) {
-		put_unused_fd(data.fd);
+		put_unused_fd(fd);
 		dma_buf_put(dmabuf);
 		return -EFAULT;
 	}
-	fd_install(data.fd, dmabuf->file);
+	fd_install(fd, dmabuf->file);
 	return 0;
 }
 
@@ -114,22 +120,6 @@ static const struct file_operations sa_fops = {
 	.llseek		= noop_llseek,
 };
 
-static char *sa_devnode(const struct device *dev, umode_t *mode)
-{
-	if (mode)
-		*mode = 0600;
-	return NULL;
-}
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
-static char *sa_class_devnode(struct device *dev, umode_t *mode)
-{
-	return sa_devnode(dev, mode);
-}
-#else
-#define sa_class_devnode sa_devnode
-#endif
-
 static void sa_region_release(struct device *dev)
 {
 	struct sa_region *region = to_region(dev);
@@ -139,9 +129,9 @@ static void sa_region_release(struct device *dev)
 	kfree(region);
 }
 
+/* Without an opinion of the class its nodes are of mode 0600. */
 static struct class sa_class = {
 	.name		= "simple_allocator",
-	.devnode	= sa_class_devnode,
 	.dev_groups	= sa_region_groups,
 	.dev_release	= sa_region_release,
 };
@@ -198,6 +188,7 @@ int simple_allocator_register(struct simple_allocator *sa)
 		return ret;
 	}
 	sa_debug_add(region);
+	sa_heap_add(region, sa->heap);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(simple_allocator_register);
@@ -215,6 +206,7 @@ void simple_allocator_unregister(struct simple_allocator *sa)
 {
 	struct sa_region *region = sa->region;
 
+	sa_heap_remove(region);
 	down_write(&region->gate);
 	region->sa = NULL;
 	up_write(&region->gate);
@@ -256,8 +248,4 @@ MODULE_DESCRIPTION("Simple Allocator: contiguous memory as dma-bufs by one ioctl
 MODULE_AUTHOR("The Simple Allocator authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-MODULE_IMPORT_NS(DMA_BUF);
-#else
-MODULE_IMPORT_NS("DMA_BUF");
-#endif
+SA_IMPORT_NS("DMA_BUF");

@@ -17,12 +17,14 @@
 
 struct dentry;
 struct dma_buf;
+struct sa_heap;
 
 /**
  * struct sa_region - a region, as the core keeps it
  * @dev:	its device; also counts who still needs this structure
  * @cdev:	its node
  * @debug:	its folder in debugfs
+ * @heap:	its dma-heap; NULL: it has none
  * @gate:	held for reading while a request runs, for writing to close
  * @sa:		the backend; NULL once it has gone. Under @gate.
  * @lock:	for everything below
@@ -37,6 +39,7 @@ struct sa_region {
 	struct device dev;
 	struct cdev cdev;
 	struct dentry *debug;
+	struct sa_heap *heap;
 	struct rw_semaphore gate;
 	struct simple_allocator *sa;
 	struct mutex lock;
@@ -99,6 +102,19 @@ struct sa_buffer {
 struct dma_buf *sa_buffer_create(struct sa_region *region,
 				 struct simple_allocator *sa, u64 length,
 				 unsigned int flags);
+
+/* core.c */
+struct dma_buf *sa_region_allocate(struct sa_region *region, u64 length,
+				   unsigned int flags);
+
+/* heap.c */
+#ifdef SA_HAS_DMA_HEAP_ADD
+void sa_heap_add(struct sa_region *region, const char *name);
+void sa_heap_remove(struct sa_region *region);
+#else
+static inline void sa_heap_add(struct sa_region *region, const char *name) {}
+static inline void sa_heap_remove(struct sa_region *region) {}
+#endif
 
 /* sysfs.c */
 extern const struct attribute_group *sa_region_groups[];

@@ -34,6 +34,8 @@ struct sa_memory {
  * struct simple_allocator - a region, as its backend describes it
  * @name:	name of the device node, "cma0"
  * @label:	what its owner calls it; NULL: nothing but @name
+ * @heap:	what its dma-heap shall be called, where the kernel lets modules
+ *		add any; NULL: none
  * @owner:	the backend's module; cannot be unloaded while a buffer lives
  * @size:	bytes; 0 where the kernel does not tell. A request for more fails
  *		with ENOMEM.
@@ -50,6 +52,7 @@ struct sa_memory {
 struct simple_allocator {
 	const char *name;
 	const char *label;
+	const char *heap;
 	struct module *owner;
 	u64 size;
 	bool cached;
