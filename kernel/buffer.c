@@ -80,27 +80,56 @@ static void sa_detach(struct dma_buf *dmabuf,
 	kfree(a);
 }
 
-/* Memory without pages: an address for the device, and nothing to sync. */
-static dma_addr_t sa_map_resource(struct sa_buffer *buffer, struct device *dev,
+/*
+ * Whether the kernel's map of memory covers a carveout. It does where the range
+ * lies between System RAM. The pages are nobody's, but stand for an address.
+ */
+static bool sa_is_mapped_hole(struct sa_buffer *buffer)
+{
+	return pfn_valid(PHYS_PFN(buffer->memory.phys));
+}
+
+static void sa_unmap_carveout(struct sa_buffer *buffer, struct device *dev,
+			      dma_addr_t address,
+			      enum dma_data_direction direction)
+{
+	if (sa_is_mapped_hole(buffer))
+		dma_unmap_page_attrs(dev, address, buffer->memory.size,
+				     direction, DMA_ATTR_SKIP_CPU_SYNC);
+	else
+		dma_unmap_resource(dev, address, buffer->memory.size, direction,
+				   0);
+}
+
+/*
+ * Memory without pages: an address for the device, and nothing to sync.
+ * dma_map_resource() is for other devices' registers. Some kernels refuse a
+ * range there that the map of memory covers, with a backtrace.
+ */
+static dma_addr_t sa_map_carveout(struct sa_buffer *buffer, struct device *dev,
 				  enum dma_data_direction direction)
 {
 	phys_addr_t phys = buffer->memory.phys;
+	size_t size = buffer->memory.size;
+	bool translated = device_iommu_mapped(dev);
 	dma_addr_t address;
 
-	/* The next function warns of memory that the device does not reach. */
-	if (!device_iommu_mapped(dev) &&
-	    !dma_capable(dev, phys, buffer->memory.size, false))
+	/* The next functions warn of memory that the device does not reach. */
+	if (!translated && !dma_capable(dev, phys, size, false))
 		return DMA_MAPPING_ERROR;
-	address = dma_map_resource(dev, phys, buffer->memory.size, direction,
-				   0);
+	if (sa_is_mapped_hole(buffer))
+		address = dma_map_page_attrs(dev, pfn_to_page(PHYS_PFN(phys)),
+					     0, size, direction,
+					     DMA_ATTR_SKIP_CPU_SYNC);
+	else
+		address = dma_map_resource(dev, phys, size, direction, 0);
 	/*
-	 * It takes the range for another device's registers. To a device that
-	 * sees memory at an offset it would give the wrong address.
+	 * Another address is that of a copy, or, of a device that sees memory at
+	 * an offset, that of other memory.
 	 */
-	if (!dma_mapping_error(dev, address) && dev->dma_range_map &&
-	    address == phys && phys_to_dma(dev, phys) != address) {
-		dma_unmap_resource(dev, address, buffer->memory.size, direction,
-				   0);
+	if (!dma_mapping_error(dev, address) && !translated &&
+	    address != phys_to_dma(dev, phys)) {
+		sa_unmap_carveout(buffer, dev, address, direction);
 		address = DMA_MAPPING_ERROR;
 	}
 	return address;
@@ -120,7 +149,7 @@ static int sa_map_address(struct sa_buffer *buffer, struct sa_attachment *a,
 		address = dma_map_page(a->dev, buffer->memory.page, 0,
 				       buffer->memory.size, direction);
 	else
-		address = sa_map_resource(buffer, a->dev, direction);
+		address = sa_map_carveout(buffer, a->dev, direction);
 	if (dma_mapping_error(a->dev, address))
 		return -ENOMEM;
 	a->address = address;
@@ -163,8 +192,7 @@ static void sa_unmap(struct dma_buf_attachment *attachment,
 		dma_unmap_page(a->dev, a->address, buffer->memory.size,
 			       direction);
 	else
-		dma_unmap_resource(a->dev, a->address, buffer->memory.size,
-				   direction, 0);
+		sa_unmap_carveout(buffer, a->dev, a->address, direction);
 }
 
 static int sa_begin_cpu_access(struct dma_buf *dmabuf,
