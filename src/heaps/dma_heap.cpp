@@ -2,8 +2,6 @@
 /// `dma-heap:<node>`: every heap in /dev/dma_heap (Documentation/userspace-api/dma-buf-alloc-exchange.rst,
 /// linux/dma-heap.h).
 #include <algorithm>
-#include <array>
-#include <optional>
 
 #include <fcntl.h>
 #include <linux/dma-heap.h>
@@ -18,6 +16,8 @@
 #include "core/base/system_facts.hpp"
 #include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
+#include "heaps/cma_region.hpp"
+#include "heaps/dma_heap.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
@@ -25,56 +25,31 @@ namespace {
 constexpr const char* folder = "/dev/dma_heap";
 constexpr const char* absent = "the kernel has no dma-heaps (CONFIG_DMABUF_HEAPS, CONFIG_DMABUF_HEAPS_SYSTEM)";
 
-/// The names that kernels have given the heap of the default CMA region: by its device-tree node, by `cma=` on the
-/// command line, and by the fixed names of newer kernels (drivers/dma-buf/heaps/cma_heap.c).
-constexpr std::array<std::string_view, 4> default_cma_names{"linux,cma", "reserved", "default_cma_region", "default-pool"};
-
-bool is_cma(std::string_view node) {
-  return std::find(default_cma_names.begin(), default_cma_names.end(), node) != default_cma_names.end();
-}
-
-/// What the kernel tells of a CMA region, bytes.
-struct CmaState {
-  std::optional<std::uint64_t> total;
-  std::optional<std::uint64_t> free;
-  std::optional<std::uint64_t> largest; ///< the largest free piece; told to root alone
-};
-
-/// Exact for root (mm/cma_debug.c), else /proc/meminfo: of all regions together, and behind by what the processors keep
-/// to themselves.
-CmaState cma_state(const std::string& region) {
-  const std::filesystem::path debug = std::filesystem::path("/sys/kernel/debug/cma") / region;
-  const auto count = read_number(debug / "count");
-  const auto used = read_number(debug / "used");
-  const auto largest = read_number(debug / "maxchunk");
-  if (count && used && largest) {
-    return {*count * page_size(), (*count - *used) * page_size(), *largest * page_size()};
+/// Whether one of the words that @p node consists of says that the CPU cannot map the memory: "protected,secure-video" of
+/// drivers/tee/tee_heap.c. The kernel has no other way to tell: its rules for the names of heaps keep the word for that
+/// (Documentation/userspace-api/dma-buf-heaps.rst). "restricted" is what such heaps were called before they were merged.
+bool is_protected(std::string_view node) {
+  constexpr const char* between = ",._+-@#"; // what a name has besides letters and digits
+  while (!node.empty()) {
+    const std::string_view word = node.substr(0, node.find_first_of(between));
+    if (word == "protected" || word == "restricted") {
+      return true;
+    }
+    node.remove_prefix(std::min(word.size() + 1, node.size()));
   }
-  return {meminfo("CmaTotal"), meminfo("CmaFree"), std::nullopt};
-}
-
-/// What the mainline heaps of that name promise. A vendor's heap promises no more than that it makes dma-bufs: its
-/// suffixes are hints.
-Traits traits_of(std::string_view node) {
-  if (node == "system") {
-    return Trait::DmaBuf | Trait::Cached | Trait::Zeroed;
-  }
-  if (is_cma(node)) {
-    return Trait::DmaBuf | Trait::Cached | Trait::Zeroed | Trait::Contiguous;
-  }
-  return Trait::DmaBuf;
+  return false;
 }
 
 class DmaHeap final : public Heap {
 public:
   explicit DmaHeap(const std::string& node)
-      : node_(std::filesystem::path(folder) / node, O_RDONLY), cma_(is_cma(node)), mainline_(cma_ || node == "system") {
+      : node_(std::filesystem::path(folder) / node, O_RDONLY), kind_(dma_heap_kind(node, is_cma_region(node))) {
     info_.name = "dma-heap:" + node;
     info_.backend = "dma-heap";
     info_.node = node_.path();
-    info_.traits = traits_of(node);
+    info_.traits = kind_.traits;
     info_.granularity = page_size();
-    info_.max_size = cma_ ? cma_state(node).total.value_or(total_memory()) : total_memory();
+    info_.max_size = kind_.cma ? cma_state(node).total.value_or(total_memory()) : total_memory();
     info_.reason = why_unusable(node_.path(), R_OK, absent);
     info_.usable = info_.reason.empty();
   }
@@ -98,30 +73,38 @@ protected:
     memory.fd = UniqueFd{static_cast<int>(argument.fd)};
     memory.size = argument.len;
     memory.traits = info_.traits;
-    memory.count_tells = mainline_;
+    memory.count_tells = kind_.mainline;
     return prefaulted(adopt(std::move(memory), request.name), request, ec);
   }
 
 private:
   [[nodiscard]] std::string refused(std::uint64_t size, int error) const {
-    const CmaState cma = cma_ && error == ENOMEM ? cma_state(node_.path().filename().string()) : CmaState{};
-    if (cma.free) {
-      const std::string state = fmt::format("{} refused, CmaFree {}{}", bytes_text(size), bytes_text(*cma.free),
-                                            cma.largest ? ", largest piece " + bytes_text(*cma.largest) : std::string());
-      const char* fix = "or enlarge cma= on the kernel command line, see docs/heaps.md";
-      return *cma.free >= size ? fmt::format("{}: fragmented, not empty; allocate at start and keep, {}", state, fix)
-                               : fmt::format("{}: used up; free buffers, {}", state, fix);
-    }
-    return kernel_said("DMA_HEAP_IOCTL_ALLOC", error);
+    const std::string said = kind_.cma && error == ENOMEM ? cma_refused(size, node_.path().filename().string()) : std::string();
+    return said.empty() ? kernel_said("DMA_HEAP_IOCTL_ALLOC", error) : said;
   }
 
   DeviceNode node_;
-  bool cma_;
-  bool mainline_; ///< a heap of the kernel's own, whose exporter is known
+  DmaHeapKind kind_;
   HeapInfo info_;
 };
 
 } // namespace
+
+DmaHeapKind dma_heap_kind(std::string_view node, bool is_region) {
+  if (is_protected(node)) {
+    return {Trait::DmaBuf | Trait::Protected};
+  }
+  // system_cc_shared: where the guest's memory is encrypted, memory that is not, so that devices can read it. To the CPU both
+  // are alike (drivers/dma-buf/heaps/system_heap.c).
+  if (node == "system" || node == "system_cc_shared") {
+    return {Trait::DmaBuf | Trait::Cached | Trait::Zeroed, false, true};
+  }
+  // Since 6.18 each region has a heap, of the region's name.
+  if (is_default_cma(node) || is_region) {
+    return {Trait::DmaBuf | Trait::Cached | Trait::Zeroed | Trait::Contiguous, true, true};
+  }
+  return {Trait::DmaBuf};
+}
 
 std::vector<std::shared_ptr<Heap>> discover_dma_heap(const Configured&) {
   std::vector<std::shared_ptr<Heap>> heaps;

@@ -83,6 +83,10 @@ void Buffer::map(Access access, std::error_code& ec) noexcept {
   if (bytes_.load(std::memory_order_acquire) != nullptr) {
     return;
   }
+  if (memory_.traits.contains(Trait::Protected)) {
+    fail(ec, EOPNOTSUPP, [] { return std::string("the CPU cannot map protected memory; only devices reach it"); });
+    return;
+  }
   const int fd = memory_.map_fd ? memory_.map_fd.get() : memory_.fd.get();
   const int protection = writable() ? PROT_READ | PROT_WRITE : PROT_READ;
   void* address = ::mmap(nullptr, memory_.size, protection, MAP_SHARED, fd, 0);

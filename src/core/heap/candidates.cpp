@@ -10,6 +10,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/log.hpp"
 #include "core/base/system_facts.hpp"
+#include "core/heap/request.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
@@ -61,6 +62,7 @@ bool Attempts::ask(std::string_view name, Heap* heap, std::span<const AllocReque
   std::error_code refused = from_errno(ENOENT);
   const auto allocate = [&] {
     refused.clear();
+    check_wanted(heap->info(), requests[0], refused);
     for (std::size_t i = 0; i < requests.size() && !refused; ++i) {
       buffers_[i] = heap->allocate(requests[i], refused);
     }

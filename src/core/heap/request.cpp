@@ -80,6 +80,14 @@ void look_at_form(const AllocRequest& request, std::error_code& ec) {
   }
 }
 
+void check_wanted(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec) {
+  if (heap.traits.contains(Trait::Protected) && !request.constraints.protected_memory &&
+      !request.require.contains(Trait::Protected)) {
+    fail(ec, EOPNOTSUPP,
+         [] { return std::string("the CPU cannot map it; ask for it by the heap's name, or by the constraint protected"); });
+  }
+}
+
 void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec) {
   const std::size_t rounded = rounded_size(request, heap.granularity);
   if (!heap.traits.contains(request.require)) {

@@ -25,6 +25,10 @@ inline void check_form(const AllocRequest& request, std::error_code& ec) {
 /// What buffer @p index of a picture is asked for as. @p memory as in ImageRequest
 [[nodiscard]] AllocRequest request_for(const ImageLayout& layout, unsigned index, AllocRequest memory) noexcept;
 
+/// Refuses protected memory to a request that does not demand it, where nobody asked for that heap by its name: what the CPU
+/// cannot touch is no answer to "memory".
+void check_wanted(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
+
 /// Refuses what no memory can be, and what that of @p heap cannot be by what it says of itself. A size of 0 is any.
 void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 

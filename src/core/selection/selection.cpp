@@ -85,6 +85,11 @@ std::string refusal(const HeapInfo& heap, const AllocRequest& request, const std
     return heap.reason;
   }
   std::string why = unfit(heap, request);
+  if (const Explanation said; why.empty()) {
+    std::error_code ec;
+    check_wanted(heap, request, ec);
+    return said.text();
+  }
   for (const Need& need : needs) {
     AllocRequest its{.size = request.size, .constraints = need.constraints};
     if (!why.empty() && !unfit(heap, its).empty()) {

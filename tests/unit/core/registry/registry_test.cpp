@@ -232,6 +232,21 @@ TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
   CHECK(sa::Registry::system().allocate("system", {.size = 4096}).size() == 4096);
 }
 
+TEST_CASE("an alias passes over protected memory, unless that is what is asked for, and nobody maps it") {
+  sa::Registry registry;
+  registry.add(std::make_shared<TestHeap>("test:protected", sa::Trait::DmaBuf | sa::Trait::Protected));
+  registry.add(std::make_shared<TestHeap>("test:plain"));
+  registry.alias("any", {"test:*"});
+  CHECK(registry.allocate("any", {.size = 4096}).heap() == "test:plain");
+  CHECK(registry.allocate("test:protected|test:plain", {.size = 4096}).heap() == "test:plain");
+  CHECK(registry.allocate("any", {.size = 4096, .constraints = {.protected_memory = true}}).heap() == "test:protected");
+  CHECK(registry.allocate("any", {.size = 4096, .require = sa::Trait::Protected}).heap() == "test:protected");
+  const sa::DmaBuf buffer = registry.allocate("test:protected", {.size = 4096});
+  std::error_code ec;
+  CHECK_FALSE(buffer.access(sa::Access::Read, ec));
+  CHECK(ec == std::errc::operation_not_supported);
+}
+
 TEST_CASE("an alias that gives no dma-buf for lack of permission says so once") {
   std::FILE* const log = std::tmpfile();
   CHECK(support::in_child([&] {

@@ -114,6 +114,16 @@ TEST_CASE("what each demand refuses, and that its sentence says why") {
   CHECK(refused({.uncached = true}, "cma:cma0").empty());
 }
 
+TEST_CASE("protected memory is chosen where it is demanded, and nowhere else") {
+  Board board;
+  board.system->change().traits = Trait::DmaBuf | Trait::Protected;
+  CHECK(says(reason(board.registry.select({}), "dma-heap:system"), "the CPU cannot map it"));
+  CHECK(board.registry.allocate({.size = 4096}).heap() == "memfd:4k");
+  CHECK(board.registry.allocate("dma-heap:system", {.size = 4096}).heap() == "dma-heap:system"); // by its name
+  CHECK(names(board.registry.select({.protected_memory = true})) == "dma-heap:system");
+  CHECK(board.registry.allocate({.size = 4096, .constraints = {.protected_memory = true}}).heap() == "dma-heap:system");
+}
+
 TEST_CASE("memory from anywhere is refused below an address that the machine's memory exceeds; a region is not known") {
   const Board board;
   const sa::Selection selection = board.registry.select({.max_address = 0x1000000}); // 16 MiB: every machine has more
