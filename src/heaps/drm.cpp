@@ -107,9 +107,11 @@ private:
   UniqueFd export_prime(int card, std::uint32_t handle, std::error_code& ec) const {
     int fd = -1;
     if (::drmPrimeHandleToFD(card, handle, DRM_CLOEXEC | DRM_RDWR, &fd) < 0) {
-      const int error = errno;
-      fail(ec, error,
-           [&] { return kernel_said(fmt::format("DRM_IOCTL_PRIME_HANDLE_TO_FD on {}", node_.path().string()), error); });
+      const int error = errno == ENOSYS ? EOPNOTSUPP : errno; // a driver that only imports: vkms before 5.12
+      fail(ec, error, [&] {
+        return error == EOPNOTSUPP ? fmt::format("{} exports no buffers; use another heap", node_.path().string())
+                                   : kernel_said(fmt::format("DRM_IOCTL_PRIME_HANDLE_TO_FD on {}", node_.path().string()), error);
+      });
     }
     return UniqueFd{fd};
   }

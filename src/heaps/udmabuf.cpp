@@ -25,6 +25,9 @@ constexpr std::string_view memfd_prefix = "sa-udmabuf:";
 
 constexpr const char* size_limit_mb = "/sys/module/udmabuf/parameters/size_limit_mb";
 
+/// Bytes a buffer may have where the module has a limit and does not tell (drivers/dma-buf/udmabuf.c up to 5.12).
+constexpr std::uint64_t fixed_limit = std::uint64_t{64} << 20;
+
 /// Bytes a buffer may have; no limit where the module does not tell.
 std::uint64_t size_limit() {
   const auto mebibytes = read_number(size_limit_mb);
@@ -97,8 +100,13 @@ private:
     argument.size = memory.size;
     UniqueFd fd{uninterrupted([&] { return ::ioctl(device, UDMABUF_CREATE, &argument); })};
     if (!fd) {
-      const int error = errno;
-      fail(ec, error, "UDMABUF_CREATE");
+      const bool too_large = errno == EINVAL && memory.size > fixed_limit;
+      const int error = too_large ? ENOMEM : errno;
+      fail(ec, error, [&] {
+        return too_large ? fmt::format("{} is more than the {} that udmabuf allows; ask for smaller buffers, or use another heap",
+                                       bytes_text(memory.size), bytes_text(fixed_limit))
+                         : kernel_said("UDMABUF_CREATE", error);
+      });
     }
     return fd;
   }

@@ -80,9 +80,10 @@ TEST_CASE("whichever system call fails, the code tells and nothing stays behind"
       {"mmap, shared", support::mmap_number, ENODEV, 3, MAP_SHARED, MAP_SHARED},
       {"MADV_POPULATE_WRITE", SYS_madvise, EHWPOISON, 2, ~0U, 23},
       {"DMA_HEAP_IOCTL_ALLOC", SYS_ioctl, ENOMEM, 1, ~0U, static_cast<unsigned>(DMA_HEAP_IOCTL_ALLOC)},
+      {"ION_IOC_ALLOC", SYS_ioctl, ENOMEM, 1, ~0U, 0xc0184900},
       {"UDMABUF_CREATE", SYS_ioctl, ENOMEM, 1, ~0U, static_cast<unsigned>(UDMABUF_CREATE)},
       {"DRM_IOCTL_MODE_CREATE_DUMB", SYS_ioctl, ENOSPC, 1, ~0U, 0xc02064b2},
-      {"DRM_IOCTL_PRIME_HANDLE_TO_FD", SYS_ioctl, ENOSYS, 1, ~0U, 0xc00c642d},
+      {"DRM_IOCTL_PRIME_HANDLE_TO_FD", SYS_ioctl, ENOSPC, 1, ~0U, 0xc00c642d},
   };
   constexpr int not_used = 77;
   int bitten = 0;

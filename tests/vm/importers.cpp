@@ -81,7 +81,10 @@ int Camera::capture(const sa::DmaBuf& buffer) {
   queued.memory = request.memory;
   queued.m.fd = buffer.fd();
   queued.length = static_cast<__u32>(buffer.size());
-  int error = ::ioctl(fd_, VIDIOC_QBUF, &queued) == 0 ? 0 : errno;
+  int error = 0;
+  for (; error == 0 && queued.index < request.count; ++queued.index) { // before 6.8 vivid starts with two
+    error = ::ioctl(fd_, VIDIOC_QBUF, &queued) == 0 ? 0 : errno;
+  }
   if (error == 0) {
     int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
     error = ::ioctl(fd_, VIDIOC_STREAMON, &type) == 0 ? 0 : errno;

@@ -167,6 +167,13 @@ TEST_CASE("huge pages that run out are an answer of their own, never a SIGBUS") 
 }
 
 TEST_CASE("the limit of udmabuf is known, and refused before any system call") {
+  if (guest::is("ion")) { // before 5.13 it is fixed, and not told
+    std::error_code ec;
+    CHECK(sa::Registry::system().allocate("udmabuf:4k", {.size = 64 << 20}).size() == 64 << 20);
+    CHECK_FALSE(sa::Registry::system().allocate("udmabuf:4k", {.size = (64 << 20) + 1}, ec));
+    CHECK(ec == std::errc::not_enough_memory);
+    return;
+  }
   const guest::Setting limit("/sys/module/udmabuf/parameters/size_limit_mb", "1");
   sa::Registry registry;
   registry.refresh();
