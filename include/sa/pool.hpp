@@ -29,7 +29,7 @@ struct SizeClass;
 /// import_sync_file(), sa::send(), and no fork(2) while it was in use) always is. The others were given away:
 enum class Recycle {
   /// Given away: only when nobody else has it any more and no device works on it. That can be told for the kernel's own
-  /// dma-heaps, udmabuf and this project's modules (Memory::count_tells): the `count` in the dma-buf's
+  /// dma-heaps, ION, udmabuf and this project's modules (Memory::count_tells): the `count` in the dma-buf's
   /// /proc/self/fdinfo (Documentation/filesystems/proc.rst) is this process' own descriptor and mapping, and its fences are
   /// signalled. A buffer that somebody still has when it comes back is set aside, within max_free_bytes, and looked at again
   /// when a later request finds no free one: a V4L2 queue lets go of a buffer when another one is queued in its place.

@@ -105,7 +105,7 @@ SA_C_API int sa_set_log(void (*log)(void *data, int level, const char *sentence)
 struct sa_heap_info {
   size_t struct_size;
   const char *name;       /**< "dma-heap:system"; an alias, or names with "|" between them */
-  const char *backend;    /**< "memfd", "udmabuf", "dma-heap", "cma", "carveout", "drm"; "alias" for an alias or a list */
+  const char *backend;    /**< "memfd", "udmabuf", "dma-heap", "ion", "cma", "carveout", "drm"; "alias" for an alias or a list */
   const char *node;       /**< the device node; "" where there is none */
   const char *reason;     /**< why the heap is not usable, and the remedy; "" when it is usable */
   uint32_t traits;        /**< properties of its memory, enum sa_trait */
@@ -151,8 +151,9 @@ SA_C_API int sa_heap_for_devices(const char *const *nodes, size_t count, const c
 
 /** When a pool may use a buffer again whose descriptor was taken (sa_dmabuf_fd() and others). */
 enum sa_recycle {
-  /** When the kernel tells that nobody else has it any more and no device works on it. It tells that of dma-heaps, udmabuf and this
-      project's modules. Every other buffer whose descriptor was taken or sent is freed: memfd, DRM, a carveout through /dev/mem. */
+  /** When the kernel tells that nobody else has it any more and no device works on it. It tells that of dma-heaps, ION, udmabuf
+      and this project's modules. Every other buffer whose descriptor was taken or sent is freed: memfd, DRM, a carveout
+      through /dev/mem. */
   SA_RECYCLE_WHEN_UNSHARED = 0,
   /** Always. For a program that queues the same buffers to the same device for ever. A device or process that still has the
       descriptor sees and changes the contents that the next user writes. */

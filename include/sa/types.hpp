@@ -92,7 +92,7 @@ struct AllocRequest {
 /// What a heap says of itself. A snapshot: what changes (free memory) is not in it.
 struct HeapInfo {
   std::string name;              ///< canonical, "backend:instance"
-  std::string backend;           ///< "memfd", "udmabuf", "dma-heap", "cma", "carveout", "drm", "alias", or a plugin's
+  std::string backend;           ///< "memfd", "udmabuf", "dma-heap", "ion", "cma", "carveout", "drm", "alias", or a plugin's
   std::filesystem::path node;    ///< the device node; empty where there is none
   Traits traits;                 ///< what its memory is
   std::size_t granularity = 0;   ///< bytes; sizes are rounded up to a multiple

@@ -202,7 +202,8 @@ static PyObject* heap_statistics(PyObject* self, PyObject* none) {
 
 static PyStructSequence_Field heap_info_fields[] = {
     {"name", "\"dma-heap:system\"; an alias, or names with \"|\" between them"},
-    {"backend", "\"memfd\", \"udmabuf\", \"dma-heap\", \"cma\", \"carveout\", \"drm\"; \"alias\" for an alias or a list"},
+    {"backend",
+     "\"memfd\", \"udmabuf\", \"dma-heap\", \"ion\", \"cma\", \"carveout\", \"drm\"; \"alias\" for an alias or a list"},
     {"node", "the device node, or None"},
     {"reason", "why it is not usable, and the remedy, or None"},
     {"traits", "a Trait: properties of its memory"},

@@ -16,7 +16,7 @@ int open_descriptors();
 int mappings(std::string_view text = "");
 
 /// What the kernel counts of buffer memory, by name, where it tells: "bufinfo objects", "bufinfo bytes", "CMA used",
-/// "HugePages_Rsvd", "Shmem" (bytes).
+/// "ION bytes", "HugePages_Rsvd", "Shmem" (bytes).
 std::map<std::string, std::int64_t> kernel_counters();
 
 /// Everything above at one moment.

@@ -92,6 +92,7 @@ TEST_CASE("a camera streams into every dma-buf heap, and the pixels are its colo
   Camera camera;
   sa::Registry registry;
   registry.refresh();
+  const bool maps_ion = support::read_file("/proc/kallsyms").find(" ion_dma_buf_vmap") != std::string::npos; // as vendors' does
   int streamed = 0;
   for (const auto& info : registry.heaps()) {
     if (!info.usable || !info.traits.contains(sa::Trait::DmaBuf) || info.backend == "drm") {
@@ -102,6 +103,12 @@ TEST_CASE("a camera streams into every dma-buf heap, and the pixels are its colo
     const bool contiguous_only = guest::has_argument("vivid.allocators=1");
     if (contiguous_only && !info.traits.contains(sa::Trait::Contiguous)) {
       continue; // fresh pages may lie in one run by luck
+    }
+    if (guest::is("ion") && (info.backend == "udmabuf" || (info.backend == "ion" && !maps_ion))) {
+      // This camera draws through a mapping of the kernel's own, which dma-bufs of udmabuf do not have in 5.10, nor mainline's of
+      // ION: it refuses them, or, with the other allocator, the kernel dies.
+      CHECK((contiguous_only || camera.capture(buffer) == EFAULT));
+      continue;
     }
     REQUIRE(camera.capture(buffer) == 0);
     {
@@ -120,7 +127,8 @@ TEST_CASE("a camera that takes only contiguous memory refuses scattered memory" 
   CHECK(camera.capture(scattered) != 0);
 }
 
-TEST_CASE("a camera that maps the buffer for itself fills every page of a udmabuf, also where shmem has huge pages") {
+TEST_CASE("a camera that maps the buffer for itself fills every page of a udmabuf, also where shmem has huge pages" *
+          doctest::skip(guest::is("ion"))) { // in 5.10 it cannot map a udmabuf
   guest::load("vivid");
   Camera camera;
   for (const char* policy : {"always", "never"}) {

@@ -68,7 +68,8 @@ Room room_of(const sa::HeapInfo& heap) {
     const std::uint64_t huge = meminfo("Hugepagesize").value_or(0);
     return {*pages * huge, meminfo_number("HugePages_Free").value_or(0) * huge};
   }
-  if (heap.backend == "memfd" || heap.backend == "udmabuf" || heap.backend == "dma-heap") {
+  if (heap.backend == "memfd" || heap.backend == "udmabuf" || heap.backend == "dma-heap" ||
+      (heap.backend == "ion" && !heap.traits.contains(sa::Trait::Contiguous))) {
     return {meminfo("MemTotal"), meminfo("MemAvailable")};
   }
   return {};

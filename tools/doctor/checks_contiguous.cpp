@@ -39,10 +39,16 @@ Region region_of(const sa::HeapInfo& heap) {
   // A region of that name, or the only one there is.
   const std::filesystem::path debug = "/sys/kernel/debug/cma";
   const auto regions = names_in(debug);
-  const std::string name = heap.node.filename();
-  const bool named = std::find(regions.begin(), regions.end(), name) != regions.end();
-  if (named || regions.size() == 1) {
-    const auto folder = debug / (named ? name : regions.front());
+  const bool ion = heap.backend == "ion";
+  const std::string name = ion ? heap.name.substr(heap.backend.size() + 1) : heap.node.filename().string();
+  const auto named = std::find_if(regions.begin(), regions.end(), [&](const std::string& region) {
+    return region == name || region == "cma-" + name; // up to 5.14
+  });
+  if (named == regions.end() && ion) {
+    return {heap.max_size, std::nullopt, std::nullopt, ""}; // a carveout, or runs of ordinary pages
+  }
+  if (named != regions.end() || regions.size() == 1) {
+    const auto folder = debug / (named != regions.end() ? *named : regions.front());
     const auto count = read_number(folder / "count");
     const auto used = read_number(folder / "used");
     const auto largest = read_number(folder / "maxchunk");
@@ -88,13 +94,13 @@ struct Holders {
 };
 
 Holders holders_of(const Examination& all, const sa::HeapInfo& heap) {
-  const bool own = heap.backend != "dma-heap";
+  const bool own = heap.backend != "dma-heap" && heap.backend != "ion";
   Holders holders;
   for (const auto& process : all.processes.processes) {
     std::uint64_t bytes = 0;
     for (const auto& [exporter, held] : process.buffers) {
-      // The default region is reached by both.
-      const bool same = own ? exporter == "simple_allocator" : exporter == heap.node.filename() || exporter == "simple_allocator";
+      // The default region is reached by both. ION does not tell which of its heaps a buffer is of.
+      const bool same = exporter == "simple_allocator" || (!own && exporter == heap.node.filename());
       bytes += same ? held : 0;
     }
     if (bytes != 0) {
@@ -251,7 +257,7 @@ void check_contiguous(Examination& all) {
     } else if (!again) {
       all.add({"cma-full", Severity::Ok, heap.name, fmt::format("{} gave {} in one piece", heap.name, human_bytes(size))});
     }
-    if (!again && heap.backend != "carveout" && region.total != 0 && !region.largest) {
+    if (!again && heap.backend != "carveout" && *region.from != '\0' && region.total != 0 && !region.largest) {
       all.add({"cma-region", Severity::Unknown, heap.name, fmt::format("the largest free piece of {}", heap.name),
                "only root is told (/sys/kernel/debug/cma)", "sactl doctor"});
     }

@@ -160,6 +160,7 @@ std::string open_to_video(const std::string& nodes) {
   const char* rule =
       R"(printf '%s\n' 'SUBSYSTEM=="dma_heap", GROUP="video", MODE="0660"' )"
       R"('SUBSYSTEM=="simple_allocator", GROUP="video", MODE="0660"' 'KERNEL=="udmabuf", GROUP="video", MODE="0660"' )"
+      R"('KERNEL=="ion", GROUP="video", MODE="0660"' )"
       "> /etc/udev/rules.d/60-simple-allocator.rules && ";
   return fmt::format("{}{}udevadm control --reload && udevadm trigger", create, udev_rule().empty() ? rule : "");
 }
@@ -185,7 +186,7 @@ std::vector<Denied> denied_nodes(const Examination& all) {
   for (const auto& heap : all.heaps) {
     // /dev/mem is root's for good (docs/permissions.md); check_carveouts() says so. Cards are devices, too.
     if (!heap.usable && !heap.node.empty() && heap.node != "/dev/mem" && heap.backend != "drm") {
-      look_at(heap.node, heap.backend == "dma-heap",
+      look_at(heap.node, heap.backend == "dma-heap" || heap.backend == "ion",
               all.without(heap.traits.contains(sa::Trait::Contiguous) ? "contiguous" : "system"));
     }
   }
@@ -230,7 +231,8 @@ void check_nodes(Examination& all) {
   const auto exists = [](const sa::HeapInfo& heap) { return !heap.node.empty() && std::filesystem::exists(heap.node); };
   std::size_t before = all.findings.size();
   const auto missed = [&](const Maker& maker, const char* alias) { all.add(absence(maker, all.without(alias))); };
-  if (!has([&](const auto& heap) { return heap.name == "dma-heap:system" && exists(heap); })) {
+  // ION is what kernels had before dma-heaps.
+  if (!has([&](const auto& heap) { return (heap.name == "dma-heap:system" || heap.backend == "ion") && exists(heap); })) {
     missed(
         {"/dev/dma_heap/system", "system_heap", "CONFIG_DMABUF_HEAPS_SYSTEM", "scattered memory for devices is udmabuf's alone"},
         "system");
@@ -239,7 +241,8 @@ void check_nodes(Examination& all) {
     missed({"/dev/udmabuf", "udmabuf", "CONFIG_UDMABUF", "memory of this program cannot be wrapped for devices"}, "system");
   }
   const auto contiguous = [&](const auto& heap) { return heap.traits.contains(sa::Trait::Contiguous) && exists(heap); };
-  const bool from_kernel = has([&](const auto& heap) { return heap.backend == "dma-heap" && contiguous(heap); });
+  const bool from_kernel =
+      has([&](const auto& heap) { return (heap.backend == "dma-heap" || heap.backend == "ion") && contiguous(heap); });
   const bool from_module = has([&](const auto& heap) { return heap.backend == "cma" && contiguous(heap); });
   if (!from_kernel && !from_module) {
     // Either would do. The module is said to, since it can be had without another kernel.

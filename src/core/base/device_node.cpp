@@ -33,7 +33,7 @@ std::string permission_mend(const std::filesystem::path& node) {
     return fmt::format("give it to a group (chgrp {0} {1} && chmod 0660 {1}) and add the user to that, see docs/permissions.md",
                        below("/dev/dri/renderD") ? "render" : "video", path);
   }
-  if (below("/dev/dma_heap/") || below("/dev/cma") || below("/dev/carveout") || path == "/dev/udmabuf") {
+  if (below("/dev/dma_heap/") || below("/dev/cma") || below("/dev/carveout") || path == "/dev/udmabuf" || path == "/dev/ion") {
     return "install the udev rule and add the user to group video, see docs/permissions.md";
   }
   return "only root may, see docs/permissions.md";

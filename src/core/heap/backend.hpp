@@ -22,8 +22,8 @@ struct Configured {
   const std::vector<std::string>& plugins;
 };
 
-/// Lists the heaps of one backend on this machine. Opens no device node, allocates nothing, and leaves out nothing:
-/// what cannot be used is listed with its reason.
+/// Lists the heaps of one backend on this machine. Allocates nothing, opens no device node except
+/// one that alone tells its heaps' names (/dev/ion), and leaves out nothing: what cannot be used is listed with its reason.
 using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configured& configured);
 
 /// Every backend, in the order heaps are listed.

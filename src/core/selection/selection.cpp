@@ -163,8 +163,8 @@ std::size_t place_of(const HeapInfo& heap, const AllocRequest& request, const Wi
   }
   const bool contiguous = heap.traits.contains(Trait::Contiguous);
   const bool wastes = request.size != 0 && heap.granularity > page_size() && heap.granularity > request.size;
-  constexpr std::string_view plain[] = {"dma-heap", "udmabuf", "memfd"};
-  constexpr std::string_view scarce[] = {"cma", "dma-heap", "carveout"};
+  constexpr std::string_view plain[] = {"dma-heap", "ion", "udmabuf", "memfd"};
+  constexpr std::string_view scarce[] = {"cma", "dma-heap", "ion", "carveout"};
   const auto within = [&](const auto& backends) {
     return static_cast<std::size_t>(std::find(std::begin(backends), std::end(backends), heap.backend) - std::begin(backends));
   };

@@ -27,8 +27,8 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// What the first half of a heap's name means already. No plugin can pose as one of them, built in or not.
-constexpr std::array<std::string_view, 9> taken{"alias",  "carveout", "cma",    "dma-heap", "drm",
-                                                "import", "memfd",    "plugin", "udmabuf"};
+constexpr std::array<std::string_view, 10> taken{"alias",  "carveout", "cma",   "dma-heap", "drm",
+                                                 "import", "ion",      "memfd", "plugin",   "udmabuf"};
 
 constexpr const char* entry = "sa_heap_plugin_1";
 

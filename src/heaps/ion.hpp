@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/// @file ion.hpp
+/// What ION's heaps are called and what their memory is, by what the kernel tells of them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sa/types.hpp>
+
+#include "heaps/ion_abi.hpp"
+
+namespace sa { inline namespace v0 { namespace detail { namespace ion {
+
+/// The instance names of @p heaps, in their order: what the kernel calls them, with "_" for what a name cannot have. Of those
+/// that would be equal each gets its id behind it: which of them a name meant would else depend on the order of the drivers.
+[[nodiscard]] std::vector<std::string> names(std::span<const HeapData> heaps);
+
+/// What the memory of a heap of that type is, as the kernel's own heaps make it. A vendor's type promises no more than that it
+/// makes dma-bufs.
+/// @param release the running kernel's, "5.10.0-28-amd64"
+[[nodiscard]] Traits traits(std::uint32_t type, std::string_view release);
+
+}}}} // namespace sa::v0::detail::ion
