@@ -7,6 +7,8 @@
 
 #include <sa/sa.hpp>
 
+#include "unit/page.hpp"
+
 namespace unit {
 
 class TestHeap final : public sa::Heap {
@@ -43,6 +45,6 @@ private:
 };
 
 /// Memory from memfd:4k, for tests that need a real buffer.
-sa::DmaBuf real_buffer(std::size_t size = 4096, std::string_view name = {});
+sa::DmaBuf real_buffer(std::size_t size = page, std::string_view name = {});
 
 } // namespace unit

@@ -30,6 +30,7 @@
 #include "support/log_capture.hpp"
 #include "support/process.hpp"
 #include "unit/folder.hpp"
+#include "unit/page.hpp"
 
 using sa::detail::load_plugin;
 using unit::Folder;
@@ -88,8 +89,8 @@ std::shared_ptr<sa::Heap> scripted_heap(std::uint32_t traits, Allocate allocate)
   return heaps[0];
 }
 
-/// What is said when @p allocate is asked for 8 KiB, and that it leaves nothing behind.
-std::string refusal(std::uint32_t traits, const Allocate& allocate, const sa::AllocRequest& request = {.size = 8192}) {
+/// What is said when @p allocate is asked for two pages, and that it leaves nothing behind.
+std::string refusal(std::uint32_t traits, const Allocate& allocate, const sa::AllocRequest& request = {.size = 2 * unit::page}) {
   const auto heap = scripted_heap(traits, allocate);
   const int before = support::open_descriptors();
   std::string what = "not refused";
@@ -289,16 +290,16 @@ TEST_CASE("a plugin's failure is the caller's, with the plugin's errno and its s
 TEST_CASE("a kernel that refuses to seal a plugin's file is told as such: that is no lie of the plugin") {
   const auto heap = scripted_heap(0, gives([] {
                                     const int fd = ::memfd_create("plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-                                    return ::ftruncate(fd, 8192) == 0 ? fd : -1;
+                                    return ::ftruncate(fd, static_cast<off_t>(2 * unit::page)) == 0 ? fd : -1;
                                   }));
-  CHECK(heap->allocate({.size = 8192}).size() == 8192); // the library seals it
+  CHECK(heap->allocate({.size = 2 * unit::page}).size() == 2 * unit::page); // the library seals it
   const int status = support::in_child([&] {
     if (!support::inject({"F_ADD_SEALS", SYS_fcntl, EPERM, 1, ~0U, F_ADD_SEALS})) {
       return 2;
     }
     const int before = support::open_descriptors();
     std::error_code ec;
-    (void)heap->allocate({.size = 8192}, ec);
+    (void)heap->allocate({.size = 2 * unit::page}, ec);
     return ec == std::errc::operation_not_permitted && support::open_descriptors() == before ? support::passed : 3;
   });
   CHECK(status == support::passed);
@@ -308,7 +309,7 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
   constexpr std::uint32_t files = SA_PLUGIN_CACHED;
   const auto says_wrong = [](const std::string& what, std::string_view part) {
     CAPTURE(what);
-    CHECK(what.starts_with("allocate 8 KiB (liar:x): the plugin liar is wrong: allocate() "));
+    CHECK(what.starts_with("allocate " + unit::kib_of_pages(2) + " (liar:x): the plugin liar is wrong: allocate() "));
     CHECK(says(what, part));
   };
   SUBCASE("no descriptor") {
@@ -320,7 +321,7 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
   SUBCASE("a regular file") {
     says_wrong(refusal(files, gives([] {
                          const int fd = ::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-                         REQUIRE(::ftruncate(fd, 8192) == 0);
+                         REQUIRE(::ftruncate(fd, static_cast<off_t>(2 * unit::page)) == 0);
                          return fd;
                        })),
                "gave a descriptor that is no memory to share: the ");
@@ -335,51 +336,58 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
                "no memory to share: the descriptor is neither a dma-buf nor a memory file");
   }
   SUBCASE("a memory file for a dma-buf") {
-    says_wrong(refusal(SA_PLUGIN_DMABUF, gives([] { return memory_file(8192); })),
+    says_wrong(refusal(SA_PLUGIN_DMABUF, gives([] { return memory_file(2 * unit::page); })),
                "gave a memory file, though the heap says that it has dma-bufs");
   }
   SUBCASE("a dma-buf for a memory file") {
     std::error_code ec;
-    if (sa::Registry::system().allocate("dma-buf", {.size = 8192}, ec)) {
-      says_wrong(
-          refusal(files, gives([] { return sa::Registry::system().allocate("dma-buf", {.size = 8192}).release().release(); })),
-          "gave a dma-buf, though the heap says that it has memory files");
+    if (sa::Registry::system().allocate("dma-buf", {.size = 2 * unit::page}, ec)) {
+      says_wrong(refusal(files, gives([] {
+                           return sa::Registry::system().allocate("dma-buf", {.size = 2 * unit::page}).release().release();
+                         })),
+                 "gave a dma-buf, though the heap says that it has memory files");
     } else { // no return: doctest would not find the subcases below
       MESSAGE("not tested: this machine makes no dma-bufs");
     }
   }
   SUBCASE("less than was asked for") {
-    says_wrong(refusal(files, gives([] { return memory_file(4096); })), "gave 4 KiB, and 8 KiB were asked for");
+    says_wrong(refusal(files, gives([] { return memory_file(unit::page); })),
+               "gave " + unit::kib_of_pages(1) + ", and " + unit::kib_of_pages(2) + " were asked for");
   }
   SUBCASE("nothing at all") {
     says_wrong(refusal(files, gives([] { return memory_file(0); })), "the memory file is empty");
   }
   SUBCASE("a memory file that others can shrink") {
-    says_wrong(refusal(files, gives([] { return memory_file(8192, F_SEAL_SEAL); })),
+    says_wrong(refusal(files, gives([] { return memory_file(2 * unit::page, F_SEAL_SEAL); })),
                "can be truncated by others and cannot be sealed");
   }
   SUBCASE("a memory file that is sealed against writing") {
-    says_wrong(refusal(files, gives([] { return memory_file(8192, F_SEAL_SHRINK | F_SEAL_WRITE); })),
+    says_wrong(refusal(files, gives([] { return memory_file(2 * unit::page, F_SEAL_SHRINK | F_SEAL_WRITE); })),
                "gave a descriptor that cannot be written");
   }
   SUBCASE("a descriptor that is open for reading alone") {
     says_wrong(refusal(files, gives([] {
-                         const sa::UniqueFd fd{memory_file(8192)};
+                         const sa::UniqueFd fd{memory_file(2 * unit::page)};
                          return ::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_RDONLY | O_CLOEXEC);
                        })),
                "gave a descriptor that cannot be written");
   }
   SUBCASE("no physical address where it is promised") {
-    says_wrong(refusal(SA_PLUGIN_PHYS_ADDR, gives([] { return memory_file(8192); })), "gave memory at 0x0, which is not where");
+    says_wrong(refusal(SA_PLUGIN_PHYS_ADDR, gives([] { return memory_file(2 * unit::page); })),
+               "gave memory at 0x0, which is not where");
   }
   SUBCASE("a physical address that is not aligned as was asked for") {
-    const sa::AllocRequest request{.size = 8192, .constraints = {.alignment = 4096}};
-    says_wrong(refusal(SA_PLUGIN_PHYS_ADDR, gives([] { return memory_file(8192); }, 0x1800), request), "gave memory at 0x1800");
+    const std::uint64_t address = unit::page + unit::page / 2;
+    const sa::AllocRequest request{.size = 2 * unit::page, .constraints = {.alignment = unit::page}};
+    says_wrong(refusal(SA_PLUGIN_PHYS_ADDR, gives([] { return memory_file(2 * unit::page); }, address), request),
+               "gave memory at " + unit::hex(address));
   }
   SUBCASE("a physical address above what was asked for") {
-    const sa::AllocRequest request{.size = 8192, .constraints = {.max_address = 0x10000}};
-    says_wrong(refusal(SA_PLUGIN_PHYS_ADDR | SA_PLUGIN_CONTIGUOUS, gives([] { return memory_file(8192); }, 0xf000), request),
-               "gave memory at 0xf000");
+    const std::uint64_t address = 15 * unit::page;
+    const sa::AllocRequest request{.size = 2 * unit::page, .constraints = {.max_address = address + unit::page}};
+    says_wrong(
+        refusal(SA_PLUGIN_PHYS_ADDR | SA_PLUGIN_CONTIGUOUS, gives([] { return memory_file(2 * unit::page); }, address), request),
+        "gave memory at " + unit::hex(address));
   }
 }
 
@@ -401,20 +409,20 @@ TEST_CASE("memory that a living buffer has is not given out again, and that buff
   int fd = -1;
   bool duplicate = false;
   const auto heap = scripted_heap(SA_PLUGIN_CACHED, [&](const auto*, auto* memory, auto&&...) {
-    memory->fd = fd < 0 ? memory_file(4096) : duplicate ? ::fcntl(fd, F_DUPFD_CLOEXEC, 0) : fd;
+    memory->fd = fd < 0 ? memory_file(unit::page) : duplicate ? ::fcntl(fd, F_DUPFD_CLOEXEC, 0) : fd;
     fd = fd < 0 ? memory->fd : fd;
     return 0;
   });
   const int before = support::open_descriptors();
   const auto refused = [&] {
     try {
-      (void)heap->allocate({.size = 4096});
+      (void)heap->allocate({.size = unit::page});
     } catch (const sa::Error& error) {
       return std::string(error.what());
     }
     return std::string("not refused");
   };
-  sa::DmaBuf buffer = heap->allocate({.size = 4096});
+  sa::DmaBuf buffer = heap->allocate({.size = unit::page});
   CHECK(says(refused(), "gave the descriptor " + std::to_string(fd) + " again, which another buffer still has"));
   duplicate = true;
   CHECK(says(refused(), "gave the same memory again, which another buffer still has"));
@@ -425,7 +433,7 @@ TEST_CASE("memory that a living buffer has is not given out again, and that buff
   const sa::UniqueFd kept{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
   buffer.reset();
   fd = kept.get();
-  CHECK(static_cast<bool>(heap->allocate({.size = 4096})));
+  CHECK(static_cast<bool>(heap->allocate({.size = unit::page})));
 }
 
 TEST_CASE("a description that cannot be is refused, and with it the whole plugin") {

@@ -175,7 +175,7 @@ TEST_CASE("a pool keeps what was attached below it, and ends what was attached a
   outermost->allocate({.size = 4096}).reset();
   CHECK(of_use == 5);
   CHECK(of_memory == 2);
-  pool->reserve(2, {.size = 8192});
+  pool->reserve(2, {.size = 2 * unit::page});
   pool->trim();
   CHECK(of_memory == 5);
 }
@@ -195,8 +195,8 @@ TEST_CASE("every adaptor is a heap of its upstream's kind, under its name or its
     CHECK(plain->info() == expected);
     const auto named = make(memfd(), std::string("test:") + kind);
     CHECK(named->info().name == std::string("test:") + kind);
-    const sa::DmaBuf buffer = named->allocate({.size = 5000, .name = "frame"});
-    CHECK(buffer.size() == 8192);
+    const sa::DmaBuf buffer = named->allocate({.size = unit::page + 904, .name = "frame"});
+    CHECK(buffer.size() == 2 * unit::page);
     CHECK(buffer.name() == "frame");
     CHECK(buffer.heap() == "memfd:4k");
     CHECK(has(error_of(ENOMEM, [&] { (void)named->allocate({.size = SIZE_MAX / 4 * 3}); }), named->info().name.c_str()));
@@ -205,9 +205,9 @@ TEST_CASE("every adaptor is a heap of its upstream's kind, under its name or its
     CHECK(has(error_of(EINVAL, [&] { make(memfd(), "../x"); }), "name"));
     const auto handles = std::make_shared<HandleHeap>();
     std::error_code ec;
-    CHECK(make(handles, "")->accept(unit::real_buffer().dup(), 0, 4096, "", ec).size() == 4096);
+    CHECK(make(handles, "")->accept(unit::real_buffer().dup(), 0, unit::page, "", ec).size() == unit::page);
     handles->error = EBADMSG;
-    CHECK_FALSE(make(handles, "")->accept(unit::real_buffer().dup(), 0, 4096, "", ec));
+    CHECK_FALSE(make(handles, "")->accept(unit::real_buffer().dup(), 0, unit::page, "", ec));
     CHECK(ec.value() == EBADMSG);
   }
 }
@@ -292,7 +292,7 @@ TEST_CASE("in each reading live is at most peak and peak at most total, whoever 
       while (!stop) {
         std::vector<sa::DmaBuf> held;
         for (std::size_t i = 0; i < id; ++i) {
-          held.push_back(statistics.allocate({.size = id * 4096}));
+          held.push_back(statistics.allocate({.size = id * unit::page}));
           ++rounds;
         }
       }
@@ -302,7 +302,7 @@ TEST_CASE("in each reading live is at most peak and peak at most total, whoever 
   for (int i = 0; i < 20000 || rounds < 1000; ++i) {
     const sa::HeapStatistics now = statistics.read();
     wrong += now.live_buffers <= now.peak_buffers && now.peak_buffers <= now.total_buffers && now.live_buffers <= 10 ? 0 : 1;
-    wrong += now.live_bytes <= now.peak_bytes && now.peak_bytes <= now.total_bytes && now.live_bytes <= 30 * 4096 ? 0 : 1;
+    wrong += now.live_bytes <= now.peak_bytes && now.peak_bytes <= now.total_bytes && now.live_bytes <= 30 * unit::page ? 0 : 1;
   }
   stop = true;
   for (auto& thread : threads) {
@@ -374,7 +374,7 @@ TEST_CASE("a forked child goes on with numbers of its own") {
           return statistics.read().live_buffers == 0 && limit.use().buffers == 2 ? support::passed : 2;
         }) == support::passed);
   CHECK(statistics.read().live_buffers == 1);
-  CHECK(limit.use() == sa::LimitUse{4096, 1});
+  CHECK(limit.use() == sa::LimitUse{unit::page, 1});
 }
 
 // Fallback
@@ -440,10 +440,10 @@ TEST_CASE("memory of a peer goes to the first upstream of a fallback that accept
   std::error_code ec;
   for (const int error : {0, EBADMSG}) {
     first->error = error;
-    CHECK(fallback.accept(unit::real_buffer().dup(), 0, 4096, "", ec).size() == 4096);
+    CHECK(fallback.accept(unit::real_buffer().dup(), 0, unit::page, "", ec).size() == unit::page);
   }
   second->error = EOPNOTSUPP;
-  CHECK_FALSE(fallback.accept(unit::real_buffer().dup(), 0, 4096, "", ec));
+  CHECK_FALSE(fallback.accept(unit::real_buffer().dup(), 0, unit::page, "", ec));
   CHECK(ec.value() == EBADMSG); // of the one that takes handles, and not this one
   CHECK(support::open_descriptors() == before);
 }

@@ -164,7 +164,7 @@ TEST_CASE("over an alias, which rounds nothing, a limit charges what came") {
 TEST_CASE("threads at a limit never have more than it allows, in memory or in its numbers, and use all of it") {
   const auto meter = std::make_shared<Meter>(memfd());
   {
-    constexpr std::size_t max_bytes = 6 * 4096;
+    const std::size_t max_bytes = 6 * unit::page;
     sa::Limit limit(meter, {.max_bytes = max_bytes, .max_buffers = 4});
     std::atomic<bool> stop{false};
     std::atomic<int> wrong{0};
@@ -175,13 +175,13 @@ TEST_CASE("threads at a limit never have more than it allows, in memory or in it
         std::vector<sa::DmaBuf> held;
         for (int round = 0; round < 2000; ++round) {
           std::error_code ec;
-          sa::DmaBuf buffer = limit.allocate({.size = (id % 3 + 1) * 4096}, ec);
+          sa::DmaBuf buffer = limit.allocate({.size = (id % 3 + 1) * unit::page}, ec);
           if (buffer) {
             held.push_back(std::move(buffer));
           }
           refused += ec == over_quota ? 1 : 0;
           wrong += ec && ec != over_quota ? 1 : 0;
-          if (ec || held.size() > 2) { // the third of 12 KiB is over for one alone
+          if (ec || held.size() > 2) { // the third of three pages is over for one alone
             held.clear();
           }
         }
@@ -204,7 +204,7 @@ TEST_CASE("threads at a limit never have more than it allows, in memory or in it
     CHECK(limit.use() == sa::LimitUse{});
     std::vector<sa::DmaBuf> all; // nothing was lost
     for (int i = 0; i < 3; ++i) {
-      all.push_back(limit.allocate({.size = 8192}));
+      all.push_back(limit.allocate({.size = 2 * unit::page}));
     }
     CHECK(limit.use() == sa::LimitUse{max_bytes, 3});
   }
@@ -274,7 +274,7 @@ TEST_CASE("a limit over a pool: each use is charged, free buffers are not, and o
   CHECK(ec == over_quota);
   a.reset();
   CHECK(pool->statistics().free_buffers == 1);
-  CHECK(limit.use() == sa::LimitUse{4096, 1});
+  CHECK(limit.use() == sa::LimitUse{unit::page, 1});
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads; // one place for two: each waits for the other's charge, which must end with its use
   for (int id = 0; id < 2; ++id) {
@@ -294,5 +294,5 @@ TEST_CASE("a limit over a pool: each use is charged, free buffers are not, and o
     thread.join();
   }
   CHECK(wrong == 0);
-  CHECK(limit.use() == sa::LimitUse{4096, 1});
+  CHECK(limit.use() == sa::LimitUse{unit::page, 1});
 }

@@ -63,7 +63,7 @@ TEST_CASE("a trace knows of each live buffer its name, size, heap, thread and ti
   const auto before = std::chrono::system_clock::now();
   const auto start = std::chrono::steady_clock::now();
   std::this_thread::sleep_for(2ms);
-  const sa::DmaBuf frame = trace.allocate({.size = 5000, .name = "frame"});
+  const sa::DmaBuf frame = trace.allocate({.size = unit::page + 904, .name = "frame"});
   sa::DmaBuf other;
   pid_t thread = 0;
   std::thread([&] {
@@ -75,7 +75,7 @@ TEST_CASE("a trace knows of each live buffer its name, size, heap, thread and ti
   REQUIRE(live.size() == 2);
   CHECK(live[0].number == 1);
   CHECK(live[0].name == "frame");
-  CHECK(live[0].size == 8192);
+  CHECK(live[0].size == 2 * unit::page);
   CHECK(live[0].heap == "memfd:4k");
   CHECK(live[0].thread == ::gettid());
   CHECK(live[0].since_start >= 2ms);
@@ -92,9 +92,10 @@ TEST_CASE("a trace knows of each live buffer its name, size, heap, thread and ti
   record.since_start = 1234ms;
   record.time = std::chrono::system_clock::time_point(std::chrono::seconds(1769860800));
   record.thread = 77;
-  CHECK(sa::to_string(record) == "4 KiB from memfd:4k, request 2, by thread 77 (decoder), 1.234 s after the start, at "
-                                 "2026-01-31 12:00:00 UTC");
-  CHECK(has(sa::to_string(live[0]), "8 KiB \"frame\" from memfd:4k, request 1"));
+  CHECK(sa::to_string(record) == unit::kib_of_pages(1) +
+                                     " from memfd:4k, request 2, by thread 77 (decoder), 1.234 s after the start, at "
+                                     "2026-01-31 12:00:00 UTC");
+  CHECK(has(sa::to_string(live[0]), unit::kib_of_pages(2) + " \"frame\" from memfd:4k, request 1"));
 }
 
 TEST_CASE("what has ended is live no more, wherever it was in the list, and a call stack is kept as deep as asked for") {
@@ -212,8 +213,8 @@ TEST_CASE("without a callback the log names each buffer: when the trace ends, or
     left = trace.allocate({.size = 4096, .name = "left behind"});
   });
   CHECK(has(ended, "warning"));
-  CHECK(has(ended, "test:traced: buffers still alive: 1, 4 KiB"));
-  CHECK(has(ended, "test:traced: still alive: 4 KiB \"left behind\" from memfd:4k, request 1"));
+  CHECK(has(ended, "test:traced: buffers still alive: 1, " + unit::kib_of_pages(1)));
+  CHECK(has(ended, "test:traced: still alive: " + unit::kib_of_pages(1) + " \"left behind\" from memfd:4k, request 1"));
   CHECK(has(ended, "UTC\n    "));
   CHECK(ended.find("left behind") == ended.rfind("left behind"));
   const std::string exited = printed_by([] { // neither the trace nor the buffer ends
@@ -224,7 +225,7 @@ TEST_CASE("without a callback the log names each buffer: when the trace ends, or
     CHECK(*kept);
     CHECK(also != nullptr);
   });
-  CHECK(has(exited, "still alive: 4 KiB \"at exit\""));
+  CHECK(has(exited, "still alive: " + unit::kib_of_pages(1) + " \"at exit\""));
   CHECK(exited.find("at exit") == exited.rfind("at exit"));
 }
 
@@ -274,7 +275,7 @@ TEST_CASE("threads may allocate, free, list, fork and end at once") {
       threads.emplace_back([&] {
         while (!stop) {
           const sa::DmaBuf a = trace.allocate({.size = 4096, .name = "a"});
-          const sa::DmaBuf b = trace.allocate({.size = 8192, .name = "b"});
+          const sa::DmaBuf b = trace.allocate({.size = 2 * unit::page, .name = "b"});
           ++rounds;
         }
       });

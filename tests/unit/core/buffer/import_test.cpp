@@ -124,11 +124,11 @@ TEST_CASE("a memfd sealed against writing is imported for reading") {
 }
 
 TEST_CASE("a peer can neither shrink nor grow nor freeze a buffer of memfd:4k") {
-  const sa::DmaBuf buffer = unit::real_buffer(8192);
-  CHECK(::ftruncate(buffer.fd(), 4096) == -1);
+  const sa::DmaBuf buffer = unit::real_buffer(2 * unit::page);
+  CHECK(::ftruncate(buffer.fd(), static_cast<off_t>(unit::page)) == -1);
   CHECK(::ftruncate(buffer.fd(), 1 << 20) == -1);
   CHECK(::fcntl(buffer.fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == -1);
-  CHECK(buffer.map_unsynchronized().bytes().size() == 8192);
+  CHECK(buffer.map_unsynchronized().bytes().size() == 2 * unit::page);
 }
 
 TEST_CASE("a buffer that is sealed against writing after its import is still read, and says why it is not written") {

@@ -12,6 +12,7 @@
 #include <sa/registry.hpp>
 
 #include "support/counters.hpp"
+#include "unit/page.hpp"
 
 using sa::Image;
 using sa::ImageLayout;
@@ -68,7 +69,9 @@ TEST_CASE("an image is written and read by rows, and its padding is left alone")
 
 TEST_CASE("an image is not made of buffers that its layout does not lie in") {
   const ImageLayout two = sa::parse_layout("NV12 64x64 planes=0+0/64*64,1+0/64*32 sizes=4096,2048");
-  const ImageLayout one = sa::parse_layout("R8 64x65 planes=0+0/64*65 sizes=4160");
+  const std::string rows = std::to_string(unit::page / 64 + 1); // one more than a page has
+  const std::string needed = std::to_string(unit::page + 64);
+  const ImageLayout one = sa::parse_layout("R8 64x" + rows + " planes=0+0/64*" + rows + " sizes=" + needed);
   const support::Counts before = support::count();
   const auto refused = [](const ImageLayout& layout, std::vector<sa::DmaBuf> buffers) -> std::string {
     try {
@@ -79,7 +82,8 @@ TEST_CASE("an image is not made of buffers that its layout does not lie in") {
       return error.what();
     }
   };
-  CHECK(refused(one, buffers_of({4096})) == "import an image: buffer 0 has 4096 bytes, and the layout needs 4160");
+  CHECK(refused(one, buffers_of({4096})) ==
+        "import an image: buffer 0 has " + std::to_string(unit::page) + " bytes, and the layout needs " + needed);
   CHECK(refused(two, buffers_of({4096})) == "import an image: 1 buffers are given, and the layout has 2");
   CHECK(refused(two, buffers_of({4096, 4096, 4096})) == "import an image: 3 buffers are given, and the layout has 2");
   CHECK(refused(two, {}) == "import an image: 0 buffers are given, and the layout has 2");
@@ -118,7 +122,7 @@ TEST_CASE("the same buffers can be looked at in another layout, if it lies in th
   image.set_layout(layout);
   const sa::ImageAccess after = image.access(sa::Access::Read);
   CHECK(after.plane(0).data() == before.plane(0).data() + 128);
-  layout.sizes[0] = 4097;
+  layout.sizes[0] = unit::page + 1;
   CHECK_THROWS_AS(image.set_layout(layout), sa::Error);
   CHECK(image.layout().sizes[0] == 2048 + 128);
   Image{}.set_layout(layout, ec);

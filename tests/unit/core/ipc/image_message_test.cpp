@@ -124,10 +124,12 @@ TEST_CASE("wrong messages with images are refused, and no descriptor leaks when 
     CAPTURE(type);
     const int before = support::open_descriptors();
     {
-      const sa::DmaBuf buffer = unit::real_buffer(4096);
+      const sa::DmaBuf buffer = unit::real_buffer(unit::page);
       const int fd = buffer.fd();
       const std::string one = "R8 64x64 planes=0+0/64*64 sizes=4096";
       const std::string two = "NV12 64x64 planes=0+0/64*64,1+0/64*32 sizes=4096,2048";
+      const std::string rows = std::to_string(unit::page / 64 + 1); // one more than a page has
+      const std::string large = "R8 64x" + rows + " planes=0+0/64*" + rows + " sizes=" + std::to_string(unit::page + 64);
       int number = 0;
       const auto answer = [&](const std::vector<unsigned char>& bytes, const std::vector<int>& fds) {
         CAPTURE(++number);
@@ -140,27 +142,27 @@ TEST_CASE("wrong messages with images are refused, and no descriptor leaks when 
       };
       using Change = std::function<void(std::vector<unsigned char>&)>;
       const auto changed = [&](const Change& change) {
-        std::vector<unsigned char> bytes = message(2, two, 4096);
+        std::vector<unsigned char> bytes = message(2, two, unit::page);
         change(bytes);
         return answer(bytes, {fd, fd});
       };
-      CHECK(answer(message(1, one, 4096), {fd}) == 0);
-      CHECK(answer(message(2, two, 4096), {fd, fd}) == 0);
-      CHECK(answer(message(2, two, 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(2, two, 4096), {fd, fd, fd}) == EBADMSG);
-      CHECK(answer(message(2, two, 4096), {}) == EBADMSG);
-      CHECK(answer(message(1, two, 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(2, one, 4096), {fd, fd}) == EBADMSG);
-      CHECK(answer(message(0, one, 4096), {}) == EBADMSG);
-      CHECK(answer(message(0, one, 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(5, two, 4096), {fd, fd, fd, fd, fd}) == EBADMSG);
-      CHECK(answer(message(5, one, 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(65535, one, 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(1, "", 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(1, "R8 64x64", 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(1, std::string(384, 'R'), 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(1, "R8 64x65 planes=0+0/64*65 sizes=4160", 4096), {fd}) == EBADMSG);
-      CHECK(answer(message(1, one, 8192), {fd}) == EBADMSG); // more than the descriptor has
+      CHECK(answer(message(1, one, unit::page), {fd}) == 0);
+      CHECK(answer(message(2, two, unit::page), {fd, fd}) == 0);
+      CHECK(answer(message(2, two, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(2, two, unit::page), {fd, fd, fd}) == EBADMSG);
+      CHECK(answer(message(2, two, unit::page), {}) == EBADMSG);
+      CHECK(answer(message(1, two, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(2, one, unit::page), {fd, fd}) == EBADMSG);
+      CHECK(answer(message(0, one, unit::page), {}) == EBADMSG);
+      CHECK(answer(message(0, one, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(5, two, unit::page), {fd, fd, fd, fd, fd}) == EBADMSG);
+      CHECK(answer(message(5, one, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(65535, one, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(1, "", unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(1, "R8 64x64", unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(1, std::string(384, 'R'), unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(1, large, unit::page), {fd}) == EBADMSG);
+      CHECK(answer(message(1, one, 2 * unit::page), {fd}) == EBADMSG); // more than the descriptor has
       CHECK(changed([](auto& bytes) { bytes[0] = 'X'; }) == EBADMSG);
       CHECK(changed([](auto& bytes) { bytes[4] = 3; }) == EPROTONOSUPPORT);
       CHECK(changed([](auto& bytes) { bytes[400] = 'X'; }) == EBADMSG);
@@ -169,15 +171,15 @@ TEST_CASE("wrong messages with images are refused, and no descriptor leaks when 
       CHECK(changed([](auto& bytes) { bytes[552 + 16] = 1; }) == EBADMSG);
       CHECK(changed([](auto& bytes) { bytes[552 + 24] = '/'; }) == EBADMSG);
       const SocketPair other(SOCK_STREAM);
-      CHECK(answer(message(2, two, 4096), {fd, other.a}) == EINVAL); // a socket is no memory
+      CHECK(answer(message(2, two, unit::page), {fd, other.a}) == EINVAL); // a socket is no memory
     }
     CHECK(support::open_descriptors() == before);
   }
 }
 
 TEST_CASE("an image's message that is too short or too long is refused") {
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
-  const std::vector<unsigned char> whole = message(1, "R8 64x64 planes=0+0/64*64 sizes=4096", 4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
+  const std::vector<unsigned char> whole = message(1, "R8 64x64 planes=0+0/64*64 sizes=4096", unit::page);
   for (const std::size_t size : {std::size_t{1}, std::size_t{8}, std::size_t{152}, std::size_t{1007}, std::size_t{1009}}) {
     CAPTURE(size);
     const SocketPair pair(SOCK_SEQPACKET);

@@ -66,16 +66,16 @@ std::error_code refusal(int socket) {
 TEST_CASE("the message is what is written down, over either kind of socket") {
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     const SocketPair pair(type);
-    const sa::DmaBuf buffer = unit::real_buffer(8192, "frame 7");
+    const sa::DmaBuf buffer = unit::real_buffer(2 * unit::page, "frame 7");
     sa::send(pair.a, buffer);
     Message bytes(512);
     const ssize_t got = ::recv(pair.b, bytes.data(), bytes.size(), 0);
     REQUIRE(got == 152);
     bytes.resize(152);
-    CHECK(bytes == message(8192, "memfd:4k", "frame 7"));
+    CHECK(bytes == message(2 * unit::page, "memfd:4k", "frame 7"));
     post(pair.a, bytes, {buffer.fd()});
     const sa::DmaBuf received = sa::receive(pair.b);
-    CHECK(received.size() == 8192);
+    CHECK(received.size() == 2 * unit::page);
     CHECK(received.heap() == "import");
     CHECK(received.claimed_heap() == "memfd:4k");
     CHECK(received.name() == "frame 7");
@@ -86,20 +86,20 @@ TEST_CASE("the message is what is written down, over either kind of socket") {
 TEST_CASE("several buffers in a row arrive in order, also on a stream") {
   const SocketPair pair(SOCK_STREAM);
   for (unsigned i = 1; i <= 5; ++i) {
-    sa::send(pair.a, unit::real_buffer(4096 * i, std::to_string(i)));
+    sa::send(pair.a, unit::real_buffer(unit::page * i, std::to_string(i)));
   }
   for (unsigned i = 1; i <= 5; ++i) {
     const sa::DmaBuf received = sa::receive(pair.b);
-    CHECK(received.size() == 4096 * i);
+    CHECK(received.size() == unit::page * i);
     CHECK(received.name() == std::to_string(i));
   }
 }
 
 TEST_CASE("traits that a heap's name suggests are not believed") {
   const SocketPair pair(SOCK_SEQPACKET);
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   for (const char* claimed : {"dma-heap:reserved", "carveout:x", "cma:cma0", "system"}) {
-    post(pair.a, message(4096, claimed), {buffer.fd()});
+    post(pair.a, message(unit::page, claimed), {buffer.fd()});
     const sa::DmaBuf received = sa::receive(pair.b);
     CHECK(received.heap() == "import");
     CHECK(received.claimed_heap() == claimed);
@@ -113,7 +113,7 @@ TEST_CASE("traits that a heap's name suggests are not believed") {
 TEST_CASE("wrong messages are refused, and no descriptor leaks when they are") {
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     CAPTURE(type);
-    const sa::DmaBuf buffer = unit::real_buffer(8192);
+    const sa::DmaBuf buffer = unit::real_buffer(2 * unit::page);
     const int fd = buffer.fd();
     const int before = support::open_descriptors();
     const auto refused = [&](const Message& bytes, const std::vector<int>& fds, std::errc code) {
@@ -121,34 +121,34 @@ TEST_CASE("wrong messages are refused, and no descriptor leaks when they are") {
       post(pair.a, bytes, fds);
       CHECK(refusal(pair.b) == code);
     };
-    Message bytes = message(8192);
+    Message bytes = message(2 * unit::page);
     bytes[0] = 'X';
     refused(bytes, {fd}, std::errc::bad_message);
-    bytes = message(8192);
+    bytes = message(2 * unit::page);
     bytes[4] = 3; // a later version
     refused(bytes, {fd}, std::errc::protocol_not_supported);
-    bytes = message(8192);
+    bytes = message(2 * unit::page);
     bytes[6] = 2; // no such kind
     refused(bytes, {fd}, std::errc::bad_message);
     refused(message(0), {fd}, std::errc::bad_message);
-    refused(message(4096), {fd}, std::errc::bad_message);
-    refused(message(8193), {fd}, std::errc::bad_message);
+    refused(message(unit::page), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page + 1), {fd}, std::errc::bad_message);
     refused(message(UINT64_MAX), {fd}, std::errc::bad_message);
-    refused(message(8192, "memfd:4k", "x", 4096), {fd}, std::errc::bad_message);
-    refused(message(8192, "../../etc"), {fd}, std::errc::bad_message);
-    refused(message(8192, ""), {fd}, std::errc::bad_message);
-    refused(message(8192, std::string(96, 'h')), {fd}, std::errc::bad_message);
-    refused(message(8192, "memfd:4k", std::string(32, 'n')), {fd}, std::errc::bad_message);
-    refused(message(8192, "memfd:4k", "a\nb"), {fd}, std::errc::bad_message);
-    refused(message(8192), {}, std::errc::bad_message);
-    refused(message(8192), {fd, fd}, std::errc::bad_message);
-    refused(message(8192), {fd, fd, fd, fd, fd, fd, fd, fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, "memfd:4k", "x", unit::page), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, "../../etc"), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, ""), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, std::string(96, 'h')), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, "memfd:4k", std::string(32, 'n')), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page, "memfd:4k", "a\nb"), {fd}, std::errc::bad_message);
+    refused(message(2 * unit::page), {}, std::errc::bad_message);
+    refused(message(2 * unit::page), {fd, fd}, std::errc::bad_message);
+    refused(message(2 * unit::page), {fd, fd, fd, fd, fd, fd, fd, fd}, std::errc::bad_message);
     const SocketPair other(SOCK_STREAM);
-    refused(message(8192), {other.a}, std::errc::invalid_argument); // a socket is no memory
-    bytes = message(8192);
+    refused(message(2 * unit::page), {other.a}, std::errc::invalid_argument); // a socket is no memory
+    bytes = message(2 * unit::page);
     bytes[6] = 1; // a handle of a heap that has none, and of one that is not there
     refused(bytes, {fd}, std::errc::operation_not_supported);
-    bytes = message(8192, "carveout:absent");
+    bytes = message(2 * unit::page, "carveout:absent");
     bytes[6] = 1;
     refused(bytes, {fd}, std::errc::no_such_file_or_directory);
     CHECK(support::open_descriptors() == before + 2);
@@ -156,11 +156,11 @@ TEST_CASE("wrong messages are refused, and no descriptor leaks when they are") {
 }
 
 TEST_CASE("a packet too short or too long is refused") {
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   const int before = support::open_descriptors();
   {
     const SocketPair pair(SOCK_SEQPACKET);
-    Message bytes = message(4096);
+    Message bytes = message(unit::page);
     bytes.push_back(0);
     post(pair.a, bytes, {buffer.fd()});
     CHECK(refusal(pair.b) == std::errc::bad_message);
@@ -168,20 +168,20 @@ TEST_CASE("a packet too short or too long is refused") {
     post(pair.a, bytes, {buffer.fd()});
     CHECK(refusal(pair.b) == std::errc::bad_message);
     sa::send(pair.a, buffer); // the connection still works
-    CHECK(sa::receive(pair.b).size() == 4096);
+    CHECK(sa::receive(pair.b).size() == unit::page);
   }
   CHECK(support::open_descriptors() == before);
 }
 
 TEST_CASE("a stream in pieces is put together, and refused when it ends early") {
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
-  const Message bytes = message(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
+  const Message bytes = message(unit::page);
   const int before = support::open_descriptors();
   {
     const SocketPair pair(SOCK_STREAM);
     post(pair.a, Message(bytes.begin(), bytes.begin() + 50), {buffer.fd()});
     std::thread later([&] { post(pair.a, Message(bytes.begin() + 50, bytes.end()), {}); });
-    CHECK(sa::receive(pair.b).size() == 4096);
+    CHECK(sa::receive(pair.b).size() == unit::page);
     later.join();
     post(pair.a, Message(bytes.begin(), bytes.begin() + 50), {buffer.fd()});
     ::shutdown(pair.a, SHUT_WR);
@@ -193,7 +193,7 @@ TEST_CASE("a stream in pieces is put together, and refused when it ends early") 
 
 TEST_CASE("without a peer or a message the answer is plain, and non-blocking sockets do not block") {
   std::error_code ec;
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     CAPTURE(type);
     const SocketPair pair(type | SOCK_NONBLOCK);
@@ -207,7 +207,7 @@ TEST_CASE("without a peer or a message the answer is plain, and non-blocking soc
     }
     CHECK(ec == std::errc::resource_unavailable_try_again);
     for (int i = 0; i < sent; ++i) { // whole ones, as many as were sent
-      CHECK(sa::receive(pair.b).size() == 4096);
+      CHECK(sa::receive(pair.b).size() == unit::page);
     }
     CHECK(refusal(pair.b) == std::errc::resource_unavailable_try_again);
     ::shutdown(pair.b, SHUT_RDWR);
@@ -224,7 +224,7 @@ TEST_CASE("without a peer or a message the answer is plain, and non-blocking soc
 
 TEST_CASE("a receiver at its limit of descriptors says so and loses nothing") {
   const SocketPair pair(SOCK_SEQPACKET);
-  sa::send(pair.a, unit::real_buffer(4096));
+  sa::send(pair.a, unit::real_buffer(unit::page));
   CHECK(support::in_child([&] {
           const int before = support::open_descriptors();
           rlimit limit{};
@@ -241,7 +241,7 @@ TEST_CASE("a receiver at its limit of descriptors says so and loses nothing") {
 }
 
 TEST_CASE("what a socket is set to bring along is not taken for a buffer, and does not stay") {
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   for (const int options : {0, 1, 2, 3}) {
     CAPTURE(options);
     const SocketPair pair(SOCK_SEQPACKET);
@@ -259,7 +259,7 @@ TEST_CASE("what a socket is set to bring along is not taken for a buffer, and do
     for (int i = 0; i < 50; ++i) {
       sa::send(pair.a, buffer);
       std::error_code ec;
-      received += sa::receive(pair.b, ec).size() == 4096 ? 1 : 0;
+      received += sa::receive(pair.b, ec).size() == unit::page ? 1 : 0;
     }
     CHECK(received == 50);
     CHECK(support::open_descriptors() == before);
@@ -268,7 +268,7 @@ TEST_CASE("what a socket is set to bring along is not taken for a buffer, and do
 
 TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
   const SocketPair pair(SOCK_SEQPACKET);
-  const sa::DmaBuf buffer = unit::real_buffer(4096);
+  const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   CHECK(support::in_child([&] {
           if (!support::inject({"fcntl(F_GETFL)", SYS_fcntl, EBADF, 1, ~0U, F_GETFL})) {
             return support::failed;
@@ -277,7 +277,7 @@ TEST_CASE("receiving asks the kernel for seals and size alone; for the right to 
           const sa::DmaBuf received = sa::receive(pair.b);
           std::error_code ec;
           (void)received.map_unsynchronized(sa::Access::Write, ec);
-          return received.size() == 4096 && ec == std::errc::permission_denied ? support::passed : 2;
+          return received.size() == unit::page && ec == std::errc::permission_denied ? support::passed : 2;
         }) == support::passed);
 }
 

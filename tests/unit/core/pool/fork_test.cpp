@@ -129,9 +129,9 @@ TEST_CASE("children that never allocate, and their children, end cleanly, also w
   const int before = support::open_descriptors();
   {
     auto pool = std::make_unique<sa::Pool>(memfd(), sa::PoolOptions{.max_age = std::chrono::milliseconds::max()});
-    { const sa::DmaBuf a = pool->allocate({.size = 4096}), b = pool->allocate({.size = 8192}); }
+    { const sa::DmaBuf a = pool->allocate({.size = 4096}), b = pool->allocate({.size = 2 * unit::page}); }
     CHECK(support::in_child([&] {
-            { const sa::DmaBuf own = pool->allocate({.size = 8192}), other = pool->allocate({.size = 12288}); }
+            { const sa::DmaBuf own = pool->allocate({.size = 2 * unit::page}), other = pool->allocate({.size = 3 * unit::page}); }
             const int status = support::in_child([&] {
               return support::in_child([&] {
                 const int descriptors = support::open_descriptors();
@@ -154,7 +154,7 @@ TEST_CASE("forks while six threads allocate and free leave no lock held and no b
   for (int id = 1; id <= 4; ++id) {
     threads.emplace_back([&, id] {
       while (!stop) {
-        const sa::DmaBuf buffer = pool.allocate({.size = 4096U * static_cast<unsigned>(1 + id % 2)});
+        const sa::DmaBuf buffer = pool.allocate({.size = unit::page * static_cast<unsigned>(1 + id % 2)});
         fill(buffer, id);
         std::this_thread::yield();
         wrong += filled(buffer, id) ? 0 : 1;
@@ -176,7 +176,7 @@ TEST_CASE("forks while six threads allocate and free leave no lock held and no b
       }
       for (int i = 0; i < 50; ++i) {
         const sa::DmaBuf a = pool.allocate({.size = 4096});
-        const sa::DmaBuf b = pool.allocate({.size = 8192});
+        const sa::DmaBuf b = pool.allocate({.size = 2 * unit::page});
         fill(a, 100);
         fill(b, 101);
         if (!filled(a, 100) || !filled(b, 101)) {

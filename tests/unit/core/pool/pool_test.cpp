@@ -68,23 +68,23 @@ bool within(std::chrono::milliseconds time, Condition&& condition) {
 
 TEST_CASE("a pool hands out again what was let go of, with its mapping and descriptor, under the new name") {
   sa::Pool pool(memfd());
-  sa::DmaBuf buffer = pool.allocate({.size = 5000, .name = "first"});
-  CHECK(buffer.size() == 8192);
+  sa::DmaBuf buffer = pool.allocate({.size = unit::page + 904, .name = "first"});
+  CHECK(buffer.size() == 2 * unit::page);
   CHECK(buffer.heap() == "memfd:4k");
   const void* where = address(buffer);
   std::memset(buffer.map_unsynchronized().bytes().data(), 7, buffer.size());
   buffer.reset();
   const int maps = support::mappings();
   const int descriptors = support::open_descriptors();
-  sa::DmaBuf again = pool.allocate({.size = 8192, .name = "second name"});
+  sa::DmaBuf again = pool.allocate({.size = 2 * unit::page, .name = "second name"});
   CHECK(address(again) == where);
-  CHECK(again.map_unsynchronized().bytes()[8191] == std::byte{7});
+  CHECK(again.map_unsynchronized().bytes()[2 * unit::page - 1] == std::byte{7});
   CHECK(again.name() == "second name");
   again.reset();
-  CHECK(pool.allocate({.size = 6000}).name().empty());
+  CHECK(pool.allocate({.size = unit::page + 1904}).name().empty());
   CHECK(support::mappings() == maps);
   CHECK(support::open_descriptors() == descriptors);
-  CHECK(pool.statistics() == sa::PoolStatistics{.hits = 2, .misses = 1, .free_buffers = 1, .free_bytes = 8192});
+  CHECK(pool.statistics() == sa::PoolStatistics{.hits = 2, .misses = 1, .free_buffers = 1, .free_bytes = 2 * unit::page});
 }
 
 TEST_CASE("a buffer comes back with the last of its DmaBuf, mappings and accesses") {
@@ -139,7 +139,7 @@ TEST_CASE("forty classes do not get in each other's way") {
     std::vector<sa::DmaBuf> held;
     for (std::size_t pages = 1; pages <= 40; ++pages) {
       for (int i = 0; i < 3; ++i) {
-        held.push_back(pool.allocate({.size = pages * 4096}));
+        held.push_back(pool.allocate({.size = pages * unit::page}));
         places[pages].push_back(address(held.back()));
       }
     }
@@ -148,8 +148,8 @@ TEST_CASE("forty classes do not get in each other's way") {
   std::vector<sa::DmaBuf> held;
   for (std::size_t pages = 40; pages >= 1; --pages) {
     for (int i = 0; i < 3; ++i) {
-      held.push_back(pool.allocate({.size = pages * 4096}));
-      CHECK(held.back().size() == pages * 4096);
+      held.push_back(pool.allocate({.size = pages * unit::page}));
+      CHECK(held.back().size() == pages * unit::page);
       CHECK(std::count(places[pages].begin(), places[pages].end(), address(held.back())) == 1);
     }
   }
@@ -160,7 +160,7 @@ TEST_CASE("impossible requests are upstream's to refuse, with the pool's name, a
   sa::Pool pool(memfd(), {.name = "frames"});
   CHECK(pool.info().name == "frames");
   pool.allocate({.size = 4096}).reset();
-  for (const std::size_t size : {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 4 * 3}) {
+  for (const std::size_t size : {SIZE_MAX, SIZE_MAX - (unit::page - 1), SIZE_MAX / 4 * 3}) {
     std::error_code ec;
     CHECK_FALSE(pool.allocate({.size = size}, ec));
     CHECK(ec == std::errc::not_enough_memory);
@@ -194,24 +194,25 @@ TEST_CASE("options that mean nothing are refused with a sentence") {
 TEST_CASE("at most max_free_bytes are kept free, and all of them") {
   const int before = support::open_descriptors();
   {
-    sa::Pool pool(memfd(), {.max_free_bytes = 5 * 8192 + 4096});
+    sa::Pool pool(memfd(), {.max_free_bytes = 11 * unit::page});
     std::vector<sa::DmaBuf> held;
     for (int i = 0; i < 12; ++i) {
-      held.push_back(pool.allocate({.size = 8192}));
+      held.push_back(pool.allocate({.size = 2 * unit::page}));
     }
     held.clear();
-    CHECK(pool.statistics() == sa::PoolStatistics{.misses = 12, .free_buffers = 5, .free_bytes = 5 * 8192, .freed_full = 7});
+    CHECK(pool.statistics() ==
+          sa::PoolStatistics{.misses = 12, .free_buffers = 5, .free_bytes = 10 * unit::page, .freed_full = 7});
     CHECK(support::open_descriptors() == before + 5);
-    pool.allocate({.size = 4096}).reset();
-    CHECK(pool.statistics().free_bytes == 5 * 8192 + 4096);
+    pool.allocate({.size = unit::page}).reset();
+    CHECK(pool.statistics().free_bytes == 11 * unit::page);
     for (int i = 0; i < 6; ++i) {
       std::vector<sa::DmaBuf> own;
       for (int j = 0; j < 5; ++j) {
-        own.push_back(pool.allocate({.size = 8192}));
+        own.push_back(pool.allocate({.size = 2 * unit::page}));
       }
-      CHECK(pool.statistics().free_bytes == 4096);
+      CHECK(pool.statistics().free_bytes == unit::page);
       std::thread([&] { own.clear(); }).join();
-      CHECK(pool.statistics().free_bytes == 5 * 8192 + 4096);
+      CHECK(pool.statistics().free_bytes == 11 * unit::page);
     }
   }
   CHECK(support::open_descriptors() == before);
@@ -472,7 +473,7 @@ TEST_CASE("a pool over an alias keeps what its candidates gave") {
   registry.alias("frames", {"test:none", "test:a"});
   sa::Pool pool(registry.find("frames"));
   CHECK(pool.allocate({.size = 100}).heap() == "test:a");
-  CHECK(pool.allocate({.size = 4000}).size() == 4096);
+  CHECK(pool.allocate({.size = 4000}).size() == unit::page);
   CHECK(upstream->asked == 1);
 }
 
@@ -483,7 +484,7 @@ TEST_CASE("a pool's buffers outlive it and are freed then") {
     {
       sa::Pool pool(memfd());
       live = pool.allocate({.size = 4096});
-      pool.allocate({.size = 8192}).reset();
+      pool.allocate({.size = 2 * unit::page}).reset();
       pool.reserve(2, {.size = 4096});
     }
     CHECK(support::open_descriptors() == before.descriptors + 1);
@@ -496,7 +497,7 @@ TEST_CASE("a pool that served a thousand sizes keeps nothing of them after trim(
   sa::Pool pool(memfd(), {.max_free_bytes = SIZE_MAX, .max_age = std::chrono::milliseconds::max()});
   const auto all = [&] {
     for (std::size_t pages = 1; pages <= 1000; ++pages) {
-      pool.allocate({.size = pages * 4096}).reset();
+      pool.allocate({.size = pages * unit::page}).reset();
     }
     pool.trim();
   };
@@ -527,12 +528,12 @@ TEST_CASE("a pool whose buffers never come back as its own says so once, and wha
 }
 
 TEST_CASE("a reservation owns its room: what is reserved already counts, and is not displaced") {
-  sa::Pool pool(memfd(), {.max_free_bytes = 4 * 4096});
-  pool.reserve(3, {.size = 4096});
+  sa::Pool pool(memfd(), {.max_free_bytes = 4 * unit::page});
+  pool.reserve(3, {.size = unit::page});
   std::error_code ec;
-  pool.reserve(1, {.size = 8192}, ec);
+  pool.reserve(1, {.size = 2 * unit::page}, ec);
   CHECK(ec == std::errc::not_enough_memory);
-  pool.reserve(1, {.size = 4096});
-  pool.allocate({.size = 8192}).reset();
-  CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .free_buffers = 4, .free_bytes = 4 * 4096, .freed_full = 1});
+  pool.reserve(1, {.size = unit::page});
+  pool.allocate({.size = 2 * unit::page}).reset();
+  CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .free_buffers = 4, .free_bytes = 4 * unit::page, .freed_full = 1});
 }

@@ -24,7 +24,7 @@ std::shared_ptr<sa::Heap> memfd() {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they make their own
 TEST_CASE("a round of a warm pool makes no system call") {
   sa::Pool pool(memfd());
-  pool.reserve(4, {.size = 8192});
+  pool.reserve(4, {.size = 2 * unit::page});
   (void)pool.allocate({.size = 4096}).map_unsynchronized();
   CHECK(support::in_child([&] {
           (void)pool.allocate({.size = 4096}).map_unsynchronized(); // the child's own
@@ -104,7 +104,7 @@ TEST_CASE("a round of a warm pool takes nothing from the heap of the program") {
     }
   }
   CHECK(support::allocations().count == before.count);
-  const sa::DmaBuf fresh = pool.allocate({.size = 8192});
+  const sa::DmaBuf fresh = pool.allocate({.size = 2 * unit::page});
   CHECK(support::allocations().count > before.count);
 }
 

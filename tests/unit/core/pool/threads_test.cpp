@@ -29,7 +29,7 @@ bool exclusive(const sa::DmaBuf& buffer, std::uint64_t owner) {
 } // namespace
 
 TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
-  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_free_bytes = 24 * 4096});
+  sa::Pool pool(sa::Registry::system().find("memfd:4k"), {.max_free_bytes = 24 * unit::page});
   constexpr int thread_count = 6;
   constexpr std::uint64_t rounds = 3000;
   std::atomic<int> wrong{0};
@@ -39,7 +39,7 @@ TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
     threads.emplace_back([&, id] {
       std::vector<sa::DmaBuf> held;
       for (std::uint64_t round = 0; round < rounds; ++round) {
-        held.push_back(pool.allocate({.size = 4096}));
+        held.push_back(pool.allocate({.size = unit::page}));
         wrong += exclusive(held.back(), id << 32 | round) ? 0 : 1;
         if (held.size() > id) {
           held.clear();
@@ -58,8 +58,8 @@ TEST_CASE("no two threads ever have one buffer, and the numbers add up") {
   const sa::PoolStatistics now = pool.statistics();
   CHECK(now.hits + now.misses == thread_count * rounds);
   CHECK(now.live == 0);
-  CHECK(now.free_bytes == now.free_buffers * 4096);
-  CHECK(now.free_bytes <= 24 * 4096);
+  CHECK(now.free_bytes == now.free_buffers * unit::page);
+  CHECK(now.free_bytes <= 24 * unit::page);
   CHECK(now.freed_shared == 0);
   const int descriptors = support::open_descriptors();
   pool.trim();

@@ -149,9 +149,12 @@ TEST_CASE("an empty configuration is the default, and so is each key that is not
 }
 
 TEST_CASE("what is wrong is refused with file, line, column, key and what is right there") {
+  const std::string a_page = std::to_string(unit::page);
+  const std::string two_pages = "\"" + std::to_string(2 * unit::page / 1024) + "K\"";
+  const std::string last_page = unit::hex(UINT64_MAX - unit::page + 1);
   const struct {
-    const char* text;
-    const char* begins;
+    std::string text;
+    std::string begins;
     const char* says = "";
   } wrong[] = {
       // keys
@@ -200,18 +203,19 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[aliases]\nz = [\"memfd:4k\"]\nb = [\"c\"]\nc = [\"z\", \"b\"]", "f:3:1: aliases.b: the alias leads back to itself"},
       {"[aliases]\ncma = [\"contiguous\"]", "f:2:1: aliases.cma: the alias leads back to itself"},
       {"[carveouts.\"a/b\"]", "f:1:12: carveouts.\"a/b\": a carveout's name is of letters"},
-      {"[carveouts.a]\nbase = 4096", "f:1:1: carveouts.a: base and size go together"},
-      {"[carveouts.a]\nsize = 4096", "f:1:1: carveouts.a: base and size go together"},
-      {"[carveouts.a]\nbase = 4096\nsize = 0", "f:3:8: carveouts.a.size: must not be 0"},
-      {"[carveouts.a]\nbase = 1\nsize = 4096", "f:2:8: carveouts.a.base: 0x1 is no multiple of the page size"},
+      {"[carveouts.a]\nbase = " + a_page, "f:1:1: carveouts.a: base and size go together"},
+      {"[carveouts.a]\nsize = " + a_page, "f:1:1: carveouts.a: base and size go together"},
+      {"[carveouts.a]\nbase = " + a_page + "\nsize = 0", "f:3:8: carveouts.a.size: must not be 0"},
+      {"[carveouts.a]\nbase = 1\nsize = " + a_page, "f:2:8: carveouts.a.base: 0x1 is no multiple of the page size"},
       {"[carveouts.a]\nbase = 0\nsize = 100", "f:3:8: carveouts.a.size: 0x64 is no multiple of the page size"},
-      {"[carveouts.a]\nbase = \"0xfffffffffffff000\"\nsize = \"8K\"",
+      {"[carveouts.a]\nbase = \"" + last_page + "\"\nsize = " + two_pages,
        "f:3:8: carveouts.a.size: the range ends behind the last address"},
       {"[carveouts.a]\nbase = \"16E\"\nsize = \"8K\"", "f:2:8: carveouts.a.base: \"16E\" is 16E or more"},
       {"[carveouts.a]\nbase = \"1G\"\nsize = \"64MB\"",
        "f:3:8: carveouts.a.size: \"64MB\" is not a number of bytes, 67108864 or \"64M\""},
       {"[carveouts.a]\nbase = -4096\nsize = 4096", "f:2:8: carveouts.a.base: -4096 is negative"},
-      {"[carveouts.b]\nbase = \"1G\"\nsize = \"8K\"\n[carveouts.a]\nbase = 0x40001000\nsize = \"8K\"",
+      {"[carveouts.b]\nbase = \"1G\"\nsize = " + two_pages + "\n[carveouts.a]\nbase = " + unit::hex((1U << 30) + unit::page) +
+           "\nsize = " + two_pages,
        "f:4:12: carveouts.a: overlaps the carveout b"},
       {"[[device]]\nconstraints = \"\"", "f:1:1: device[0]: has no match"},
       {"[[device]]\nmatch = \"/dev/a\"", "f:1:1: device[0]: has neither constraints nor layout"},
@@ -377,8 +381,10 @@ buffers = 7
 TEST_CASE("nothing of a wrong file is applied, and the others are") {
   const Folder folder;
   write(folder / "1", "order = [\"memfd:4k\"]\n[pool]\nmax-free-bytes = 1\n");
-  write(folder / "2", "order = [\"memfd:huge\"]\naliases.x = [\"cma\"]\ncarveouts.c = {base = 0, size = 4096}\n"
-                      "[pool]\nmax-free-bytes = 2\nzero = true\n[quotas.system]\nbytes = \"much\"\n");
+  write(folder / "2",
+        "order = [\"memfd:huge\"]\naliases.x = [\"cma\"]\ncarveouts.c = {base = 0, size = " + std::to_string(unit::page) +
+            "}\n"
+            "[pool]\nmax-free-bytes = 2\nzero = true\n[quotas.system]\nbytes = \"much\"\n");
   write(folder / "3", "[pool]\nmax-age-ms = 3\n");
   const auto [used, refused] = sa::detail::load_configuration({{folder / "1"}, {folder / "2"}, {folder / "3"}});
   REQUIRE(refused.size() == 1);
@@ -618,8 +624,8 @@ TEST_CASE("a program's alias over one of the configuration holds when that one g
   write(folder / "sa.toml", "");
   registry.refresh();
   std::error_code none;
-  const sa::DmaBuf contiguous = registry.allocate("contiguous", {.size = 1}, none); // a board has carveouts of its own
-  CHECK(registry.allocate("cma", {.size = 1}).heap() == (none ? "test:a" : contiguous.heap()));
+  const sa::DmaBuf reserved = registry.allocate("carveout:*", {.size = 1}, none); // a board has some, and contiguous has them
+  CHECK(registry.allocate("cma", {.size = 1}).heap() == (none ? "test:a" : reserved.heap()));
 }
 
 TEST_CASE("a quota of the configuration holds however its heap is reached, and counts on over a refresh") {

@@ -197,8 +197,8 @@ TEST_CASE("whatever is asked, the size is a multiple of the granularity, the ali
 
 TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused with a sentence") {
   const auto heap = sa::Registry::system().find("memfd:4k");
-  const auto expect = [&](const sa::Constraints& constraints, int error, const char* sentence) {
-    ask_everywhere(heap, {.size = 8192, .constraints = constraints}, [&](const std::string& way, auto&& ask) {
+  const auto expect = [&](const sa::Constraints& constraints, int error, const std::string& sentence) {
+    ask_everywhere(heap, {.size = 2 * unit::page, .constraints = constraints}, [&](const std::string& way, auto&& ask) {
       CAPTURE(way);
       CAPTURE(sentence);
       const bool selects = (way == "constraints" || way == "devices") && error == ENOMEM; // refused before it is asked
@@ -213,7 +213,7 @@ TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused 
   };
   expect({.max_segments = 1}, EOPNOTSUPP, "its memory is scattered");
   expect({.max_address = 0x1000000}, EOPNOTSUPP, "addresses below 0x1000000 are needed"); // every machine has more
-  expect({.alignment = 1 << 20}, EOPNOTSUPP, "an alignment of 4 KiB, not of 1 MiB");
+  expect({.alignment = 1 << 20}, EOPNOTSUPP, "an alignment of " + unit::kib_of_pages(1) + ", not of 1 MiB");
   expect({.uncached = true}, EOPNOTSUPP, "the CPU caches it");
   expect({.dma_buf = true}, EOPNOTSUPP, "it is no dma-buf");
   expect({.protected_memory = true}, EOPNOTSUPP, "the CPU can map it");
@@ -229,7 +229,7 @@ TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
   const sa::DmaBuf buffer = sa::Registry::system().allocate("system", {.size = 4096, .require = sa::Trait::DmaBuf}, ec);
   CHECK(static_cast<bool>(buffer) == !ec);
   CHECK(buffer.traits().contains(sa::Trait::DmaBuf) == static_cast<bool>(buffer));
-  CHECK(sa::Registry::system().allocate("system", {.size = 4096}).size() == 4096);
+  CHECK(sa::Registry::system().allocate("system", {.size = unit::page}).size() == unit::page);
 }
 
 TEST_CASE("an alias passes over protected memory, unless that is what is asked for, and nobody maps it") {
@@ -442,7 +442,8 @@ TEST_CASE("a child that forks while others allocate can use the registry") {
     }
   });
   for (int i = 0; i < 20; ++i) {
-    CHECK(support::in_child([] { return unit::real_buffer(8192).size() == 8192 ? support::passed : 2; }) == support::passed);
+    CHECK(support::in_child([] { return unit::real_buffer(2 * unit::page).size() == 2 * unit::page ? support::passed : 2; }) ==
+          support::passed);
   }
   stop = true;
   other.join();

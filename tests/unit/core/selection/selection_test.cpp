@@ -86,9 +86,9 @@ TEST_CASE("contiguous memory, which is scarce, comes last where nobody needs it,
 
 TEST_CASE("a heap whose buffers are small enough has few segments whatever its memory") {
   const Board board;
-  CHECK(names(board.registry.select({.max_segments = 4}, {}, {.size = 4 * 4096})) ==
+  CHECK(names(board.registry.select({.max_segments = 4}, {}, {.size = 4 * unit::page})) ==
         "dma-heap:system memfd:4k cma:cma0 carveout:camera");
-  CHECK(names(board.registry.select({.max_segments = 4}, {}, {.size = 4 * 4096 + 1})) == "cma:cma0 carveout:camera");
+  CHECK(names(board.registry.select({.max_segments = 4}, {}, {.size = 4 * unit::page + 1})) == "cma:cma0 carveout:camera");
   CHECK(names(board.registry.select({.max_segments = 4})) == "cma:cma0 carveout:camera");
 }
 
@@ -190,11 +190,11 @@ TEST_CASE("the order that is wished for goes before the usual one, among what is
 TEST_CASE("allocating by constraints moves on where memory or permission lacks, and on nothing else") {
   Board board;
   board.cma->error = ENOMEM;
-  CHECK(board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}}).heap() == "carveout:camera");
+  CHECK(board.registry.allocate({.size = 2 * unit::page, .constraints = {.max_segments = 1}}).heap() == "carveout:camera");
   board.carveout->error = EACCES;
   std::string said;
   try {
-    (void)board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}});
+    (void)board.registry.allocate({.size = 2 * unit::page, .constraints = {.max_segments = 1}});
   } catch (const sa::Error& error) {
     CHECK(error.code() == std::errc::not_enough_memory); // nearest to success
     said = error.what();
@@ -206,7 +206,7 @@ TEST_CASE("allocating by constraints moves on where memory or permission lacks, 
   board.cma->error = EIO;
   board.carveout->error = 0;
   std::error_code ec;
-  CHECK_FALSE(board.registry.allocate({.size = 8192, .constraints = {.max_segments = 1}}, ec));
+  CHECK_FALSE(board.registry.allocate({.size = 2 * unit::page, .constraints = {.max_segments = 1}}, ec));
   CHECK(ec.value() == EIO);
 }
 

@@ -19,6 +19,7 @@
 #include "support/counters.hpp"
 #include "support/process.hpp"
 #include "unit/folder.hpp"
+#include "unit/page.hpp"
 
 #include <sa/carveout.hpp>
 
@@ -296,9 +297,9 @@ TEST_CASE("System RAM, claimed ranges and what cannot be checked are refused") {
 }
 
 TEST_CASE("a carveout that cannot be is a heap that says why") {
-  for (const sa::CarveoutRegion& region :
-       {sa::CarveoutRegion{"ram", 0x1000, 0}, sa::CarveoutRegion{"odd", 0x1001, 4096},
-        sa::CarveoutRegion{"a/b", 0x30000000, 4096}, sa::CarveoutRegion{"wraps", UINT64_MAX - 4095, 8192}}) {
+  for (const sa::CarveoutRegion& region : {sa::CarveoutRegion{"ram", 0x1000, 0}, sa::CarveoutRegion{"odd", 0x1001, unit::page},
+                                           sa::CarveoutRegion{"a/b", 0x30000000, unit::page},
+                                           sa::CarveoutRegion{"wraps", UINT64_MAX - (unit::page - 1), 2 * unit::page}}) {
     CAPTURE(region.name);
     const auto heap = sa::make_carveout(region);
     REQUIRE(heap != nullptr);
