@@ -623,9 +623,8 @@ TEST_CASE("a program's alias over one of the configuration holds when that one g
   registry.alias("cma", {"contiguous", "test:a"}); // the standard contiguous leads to cma
   write(folder / "sa.toml", "");
   registry.refresh();
-  std::error_code none;
-  const sa::DmaBuf reserved = registry.allocate("carveout:*", {.size = 1}, none); // a board has some, and contiguous has them
-  CHECK(registry.allocate("cma", {.size = 1}).heap() == (none ? "test:a" : reserved.heap()));
+  const std::string heap(registry.allocate("cma", {.size = 1}).heap());
+  CHECK((heap == "test:a" || heap.starts_with("carveout:"))); // contiguous has a board's carveouts
 }
 
 TEST_CASE("a quota of the configuration holds however its heap is reached, and counts on over a refresh") {
