@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory> // brings __gnu_cxx::__default_lock_policy
 
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -21,6 +22,10 @@ int finish(pid_t child);
 
 /// start() and finish().
 int in_child(const std::function<int()>& body);
+
+/// Whether std::weak_ptr::lock() takes a mutex, as libstdc++'s does on RISC-V (GCC 12): a child that was forked while another
+/// thread held it would wait forever (docs/heaps.md).
+constexpr bool weak_pointers_lock = __gnu_cxx::__default_lock_policy == __gnu_cxx::_S_mutex;
 
 /// A connected pair of Unix sockets.
 struct SocketPair {
