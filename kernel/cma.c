@@ -173,21 +173,22 @@ static int __init sa_cma_init(void)
 		count = of_count_phandle_with_args(node, "memory-region", NULL);
 		if (count <= 0)
 			pr_warn("%pOF has no memory-region\n", node);
-		for (i = 0; !ret && i < count; i++)
-			ret = sa_cma_add(++number, node, i);
-		if (ret) {
-			of_node_put(node);
-			break;
+		for (i = 0; i < count; i++) {
+			int refused = sa_cma_add(++number, node, i);
+
+			if (!refused)
+				continue;
+			/* Region and number of each other one stay the same. */
+			pr_warn("region %d of %pOF was left out: %d\n", i,
+				node, refused);
+			ret = ret ?: refused;
 		}
 	}
-	if (!ret && !region_count) {
+	if (region_count) /* Programs may use those that are there already. */
+		return 0;
+	if (!ret) {
 		pr_err("no CMA region: start the kernel with cma=, or name one in the device tree\n");
-		return -ENODEV;
-	}
-	if (ret && region_count) {
-		/* Others may have buffers of those that are there already. */
-		pr_warn("a region was left out: %d\n", ret);
-		ret = 0;
+		ret = -ENODEV;
 	}
 	return ret;
 }

@@ -31,6 +31,7 @@ struct Region {
 const std::vector<Region> regions{
     {"cma0", "cma:cma0", "cma0", 0x58000000, 96 << 20},
     {"cma1", "cma:cma1", "cma1", 0x50000000, 32 << 20},
+    {"cma3", "cma:cma3", "cma3", 0x52000000, 32 << 20},
     {"carveout0", "carveout:camera", "camera", 0x54000000, 16 << 20},
 };
 
