@@ -79,9 +79,9 @@ struct sa_plugin_request {
 /** Memory that allocate() made. When the function is called, fd is -1 and all other members are 0. */
 struct sa_plugin_memory {
   size_t struct_size;
-  /** A new dma-buf or memory file of at least the requested size, open for reading and writing, with O_CLOEXEC. The library owns it
-      from here on. No other living buffer has the same memory. A memory file is sealed with F_SEAL_SHRINK, or can be sealed by the
-      library. */
+    /** A new dma-buf or memory file of at least the requested size, open for reading and writing, with O_CLOEXEC. The
+      library owns it from here on. No other living buffer has the same memory. A memory file is sealed with
+      F_SEAL_SHRINK, or can be sealed by the library. */
   int fd;
   uint32_t reserved;
   uint64_t phys_addr; /**< bytes, above 0, with SA_PLUGIN_PHYS_ADDR */
@@ -94,10 +94,10 @@ struct sa_heap_plugin {
   uint32_t reserved;  /**< 0 */
   size_t struct_size; /**< sizeof(struct sa_heap_plugin) */
 
-  /**
-   * Describes the heap with number @p index, from 0. The library calls it when a program looks for heaps, and each time that it looks
-   * again. Describe a heap that cannot be used now too, with a reason, so that a person finds it. Open devices in allocate() rather
-   * than here. As long as the description of an instance stays the same, the library keeps using the first description's data.
+  /*   * Describes the heap with number @p index, from 0. The library calls it when a program looks for heaps, and each time
+   * that it looks again. Describe also a heap that cannot be used now, with a reason, so that a person finds it. Open
+   * devices in allocate() rather than here. As long as the description of an instance stays the same, the library keeps
+   * using the first description's data.
    * @return 0. -ENOENT: there are no more heaps; required at index 64 at the latest. Any other -errno: the library
    *   refuses the plugin.
    */
