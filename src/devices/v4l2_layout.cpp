@@ -178,7 +178,7 @@ ImageLayout confirm_v4l2_layout(int device, const std::string& node, v4l2_buf_ty
                                 std::error_code& ec) {
   v4l2_format answer = v4l2::format_of(layout, queue);
   if (!code_of(answer)) {
-    fail(ec, EOPNOTSUPP, [&] { return fmt::format("{}: V4L2 cannot say this layout: {}", node, to_string(layout)); });
+    fail(ec, EOPNOTSUPP, [&] { return fmt::format("{}: V4L2 cannot describe this layout: {}", node, to_string(layout)); });
     return layout;
   }
   if (v4l2_request(device, VIDIOC_TRY_FMT, &answer) != 0) {

@@ -135,7 +135,7 @@ public:
         for (const Word& one : words) {
           known += (known.empty() ? "" : ", ") + usage(one);
         }
-        return fmt::format("\"{}\" is no constraint; there are: {}", shown(text), known);
+        return fmt::format("\"{}\" is not a constraint; the constraints are: {}", shown(text), known);
       });
     }
     const auto index = static_cast<std::size_t>(word - words.begin());

@@ -241,7 +241,7 @@ ImportResult Device::try_import(const Image& image) const {
 
 std::vector<LayoutRule> Device::rules(Format format, std::uint32_t width, std::uint32_t height) const {
   return detail::or_throw(
-      "", [&] { return fmt::format("ask {} what it demands of {} {}x{}", info().name, format.name(), width, height); },
+      "", [&] { return fmt::format("ask {} for its rules for {} {}x{}", info().name, format.name(), width, height); },
       [&](std::error_code& ec) { return rules(format, width, height, ec); });
 }
 

@@ -74,7 +74,7 @@ ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std
   } else if (result.verdict == ImportVerdict::Accepted) {
     // Pages from anywhere may have come in one run by luck.
     if (!heap.info().traits.contains(Trait::Contiguous) && consumer.verdicts().scatter() != Scatter::Taken) {
-      why = "it took a buffer, whose pages may have been in one run by luck";
+      why = "it accepted a buffer whose pages may have been in one run by chance";
       return ImportVerdict::Unknown;
     }
     consumer.verdicts().remember(name, {true, {}});

@@ -74,7 +74,7 @@ void look_at_form(const AllocRequest& request, std::error_code& ec) {
     fail(ec, EINVAL, [] { return std::string("size 0; ask for at least one byte"); });
   } else if (const auto flags = static_cast<unsigned>(request.flags);
              (flags & ~static_cast<unsigned>(AllocFlag::Prefault)) != 0) {
-    fail(ec, EINVAL, [&] { return fmt::format("unknown flags {:#x}; this library knows prefault alone", flags); });
+    fail(ec, EINVAL, [&] { return fmt::format("unknown flags {:#x}; this library knows only prefault", flags); });
   } else if (!request.name.empty()) {
     check_name(request.name, ec);
   }

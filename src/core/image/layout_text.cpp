@@ -125,7 +125,7 @@ private:
       colour.full_range = range == 1;
       colour_ = good;
     } else {
-      return refuse([&] { return fmt::format("\"{}\" is no word of a layout, or is there twice", shown(text)); });
+      return refuse([&] { return fmt::format("\"{}\" is not a word of a layout, or is repeated", shown(text)); });
     }
     return good ? true : refuse([&] { return fmt::format("\"{}\" cannot be read", shown(text)); });
   }
@@ -241,9 +241,10 @@ private:
         for (const RuleWord& one : rule_words) {
           names += fmt::format(", {}={}", one.name, one.bytes ? "BYTES" : "N");
         }
-        return fmt::format("\"{}\" is no word of a rule; there are: modifiers=0xHEX:..., stride=BYTES{}, tied, buffers=one, "
-                           "buffers=separate",
-                           shown(text), names);
+        return fmt::format(
+            "\"{}\" is not a word of a rule; the words are: modifiers=0xHEX:..., stride=BYTES{}, tied, buffers=one, "
+            "buffers=separate",
+            shown(text), names);
       });
     }
     return good ? true : refuse([&] { return fmt::format("\"{}\" has a value that cannot be", shown(text)); });

@@ -113,7 +113,7 @@ ReceivedImage receive_image_with(int socket, const Registry* registry, std::erro
   std::error_code malformed;
   const ImageLayout layout = parse_layout(text.size() == message.layout.size() ? std::string_view() : text, malformed);
   if (malformed || layout.buffer_count() != message.count) {
-    refuse_message(ec, EBADMSG, "the message carries a layout that cannot be");
+    refuse_message(ec, EBADMSG, "the message carries an impossible layout");
     return {};
   }
   std::vector<DmaBuf> buffers;

@@ -57,7 +57,9 @@ bool read_file(const ConfigurationFile& file, std::string& text, std::error_code
   }
   if (::geteuid() == 0 && (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
     fail(ec, EPERM, [&] {
-      return fmt::format("{0}: root obeys no file that others own or may write (chown root {0} && chmod go-w {0})", path);
+      return fmt::format(
+          "{0}: for root, a configuration must be root's own and writable by root alone (chown root {0} && chmod go-w {0})",
+          path);
     });
     return false;
   }

@@ -335,8 +335,9 @@ void Registry::remove(std::string_view name, std::error_code& ec) noexcept {
         fail(ec, ENOENT, [] { return std::string("there is none of that name"); });
       } else {
         fail(ec, EINVAL, [] {
-          return std::string("only what add() and alias() brought can be removed; this comes from the machine, from the library "
-                             "or from the configuration");
+          return std::string(
+              "only heaps from add() and aliases from alias() can be removed; this one comes from the machine, from the library "
+              "or from the configuration");
         });
       }
       return;

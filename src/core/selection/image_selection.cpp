@@ -101,7 +101,7 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
     serving.push_back({std::move(answer), Certainty::Suits, {}});
     if (!serving.back().answer.known) {
       serving.back().certainty = Certainty::Unknown;
-      serving.back().note = "whether this layout serves is not known, it is a guess that often does; probe it";
+      serving.back().note = "it is not known whether this layout serves: it is a guess that often works; probe it";
     }
   }
   if (formats.empty()) {

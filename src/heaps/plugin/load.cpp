@@ -84,9 +84,9 @@ std::string open_checked(UniqueFd& fd, int folder, const char* name, const std::
                        is_folder ? "folder" : "plugin's file");
   }
   if (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return fmt::format(
-        "{0}: others than root own or may write it, and it is code for every program (chown root {0} && chmod go-w {0})",
-        path.string());
+    return fmt::format("{0}: root must own it and alone be able to write it, since it is code for every program (chown root {0} "
+                       "&& chmod go-w {0})",
+                       path.string());
   }
   return {};
 }

@@ -240,7 +240,7 @@ private:
       });
     }
     if (found.size < asked.size) {
-      return wrong([&] { return fmt::format("gave {}, and {} were asked for", bytes_text(found.size), bytes_text(asked.size)); });
+      return wrong([&] { return fmt::format("gave {}, but {} were requested", bytes_text(found.size), bytes_text(asked.size)); });
     }
     if (found.frozen || (::fcntl(number, F_GETFL) & O_ACCMODE) != O_RDWR) {
       return wrong([] { return "gave a descriptor that cannot be written"; });
@@ -249,7 +249,7 @@ private:
       const std::uint64_t end = made.phys_addr + asked.size;
       if (made.phys_addr == 0 || end < made.phys_addr || made.phys_addr % asked.alignment != 0 ||
           (asked.max_address != 0 && end > asked.max_address) || (info_.max_address != 0 && end > info_.max_address)) {
-        return wrong([&] { return fmt::format("gave memory at {:#x}, which is not where it was to lie", made.phys_addr); });
+        return wrong([&] { return fmt::format("gave memory at {:#x}, which is not the promised address", made.phys_addr); });
       }
     }
     if ((flags & FD_CLOEXEC) == 0) {

@@ -94,20 +94,20 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
 }
 
 TEST_CASE("a text that is no list of constraints is refused with a sentence") {
-  const std::string known = "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, "
+  const std::string known = "; the constraints are: contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, "
                             "cached, uncached, coherent, dma-buf, protected";
   const std::string empty = "there is an empty word; one comma separates two words";
   const std::string form = ": BYTES is decimal or 0x hexadecimal, with K, M, G, T, P or E for a power of 1024";
   const std::string number = ": N is a decimal number from 1 to 4294967295";
   const std::pair<std::string, std::string> wrong[] = {
-      {"fast", "\"fast\" is no constraint" + known},
-      {"Cached", "\"Cached\" is no constraint" + known},
-      {"cache", "\"cache\" is no constraint" + known},
-      {"cachedx", "\"cachedx\" is no constraint" + known},
-      {"cached coherent", "\"cached coherent\" is no constraint" + known},
-      {"cached;coherent", "\"cached;coherent\" is no constraint" + known},
-      {"align =4K", "\"align =4K\" is no constraint" + known},
-      {"=4K", "\"=4K\" is no constraint" + known},
+      {"fast", "\"fast\" is not a constraint" + known},
+      {"Cached", "\"Cached\" is not a constraint" + known},
+      {"cache", "\"cache\" is not a constraint" + known},
+      {"cachedx", "\"cachedx\" is not a constraint" + known},
+      {"cached coherent", "\"cached coherent\" is not a constraint" + known},
+      {"cached;coherent", "\"cached;coherent\" is not a constraint" + known},
+      {"align =4K", "\"align =4K\" is not a constraint" + known},
+      {"=4K", "\"=4K\" is not a constraint" + known},
       {",", empty},
       {"cached,,coherent", empty},
       {",cached", empty},
@@ -162,7 +162,7 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
 TEST_CASE("what a refusal quotes is short and printable") {
   using namespace std::string_literals;
   const std::string control = refusal("a\0\x1b\n\xff"s);
-  CHECK(control.starts_with("read the constraints \"a????\": \"a????\" is no constraint"));
+  CHECK(control.starts_with("read the constraints \"a????\": \"a????\" is not a constraint"));
   const std::string lengthy = refusal(std::string(100000, 'x'));
   CHECK(lengthy.size() < 400);
   CHECK(lengthy.starts_with("read the constraints \"" + std::string(60, 'x') + "...\": "));

@@ -205,7 +205,7 @@ TEST_CASE("the words of a rule are read and written") {
   CHECK(sa::parse_layout_rule("") == LayoutRule{});
   CHECK(to_string(sa::parse_layout_rule(" tied , stride=1936 ")) == "stride=1936,tied");
   const std::pair<const char*, const char*> wrong[] = {
-      {"fast", "\"fast\" is no word of a rule; there are: modifiers=0xHEX:..., stride=BYTES, stride-align=BYTES"},
+      {"fast", "\"fast\" is not a word of a rule; the words are: modifiers=0xHEX:..., stride=BYTES, stride-align=BYTES"},
       {"tied,tied", "tied is there twice"},
       {"stride-align=0", "\"stride-align=0\" has a value that cannot be"},
       {"stride-align=4G", "\"stride-align=4G\" has a value that cannot be"},
@@ -218,9 +218,9 @@ TEST_CASE("the words of a rule are read and written") {
       {"stride-min=9,stride=8", "\"stride=8\" has a value that cannot be"},
       {"modifiers=", "\"modifiers=\" has a value that cannot be"},
       {"modifiers=0x1:", "\"modifiers=0x1:\" has a value that cannot be"},
-      {"buffers=two", "\"buffers=two\" is no word"},
-      {"tied=1", "\"tied=1\" is no word"},
-      {",", "\"\" is no word"},
+      {"buffers=two", "\"buffers=two\" is not a word"},
+      {"tied=1", "\"tied=1\" is not a word"},
+      {",", "\"\" is not a word"},
   };
   for (const auto& one : wrong) {
     const std::string words = one.first;

@@ -226,7 +226,7 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"\"\n[[device]]\nmatch = \"/a\"\nconstraints = \"\"",
        "f:5:9: device[1].match: \"/a\" is matched before"},
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"contigous\"",
-       "f:3:15: device[0].constraints: \"contigous\" is no constraint"},
+       "f:3:15: device[0].constraints: \"contigous\" is not a constraint"},
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"cached,uncached\"", "f:3:15: device[0].constraints: ", "exclude each other"},
       {"[pool]\nmax-age-ms = -1", "f:2:14: pool.max-age-ms: -1 is negative"},
       {"[pool]\nrecycle = \"sometimes\"", "f:2:11: pool.recycle: \"sometimes\" is neither \"when-unshared\" nor \"always\""},
