@@ -642,7 +642,7 @@ void install_properties(GObjectClass* type) {
   const auto install = [&](guint id, GParamSpec* spec) { g_object_class_install_property(type, id, spec); };
   install(prop_heap, g_param_spec_string("heap", "Heap",
                                          "The heap or alias that memory is taken from, or several with | between them; empty: "
-                                         "what the devices take best, or dma-buf where there are none",
+                                         "the best heap for the devices, or dma-buf if there are none",
                                          nullptr, changes));
   install(prop_devices, g_param_spec_string("devices", "Devices",
                                             "The nodes of the devices that use the frames, with commas between them "
@@ -655,7 +655,7 @@ void install_properties(GObjectClass* type) {
                                        G_MAXUINT, 0, changes));
   install(prop_stride_align, g_param_spec_uint("stride-align", "Stride alignment",
                                                "Bytes of which each plane's stride is a multiple", 1, 65536, 1, changes));
-  install(prop_copy, g_param_spec_enum("copy", "Copy", "What is done with a frame that is in other memory", copy_type(),
+  install(prop_copy, g_param_spec_enum("copy", "Copy", "How a frame in other memory is handled", copy_type(),
                                        static_cast<int>(Copy::Auto), changes));
   install(prop_heap_used, g_param_spec_string("heap-used", "Heap used", "The heap that gave the last buffer", nullptr, reads));
   install(prop_stats,
