@@ -56,7 +56,7 @@ GType copy_type() {
   return type;
 }
 
-/// What the properties say. Guarded by the object's lock.
+/// The values of the properties. Guarded by the object's lock.
 struct Settings {
   std::string heap;
   std::string devices;
@@ -139,7 +139,7 @@ std::string peer_of(GstPad* pad) {
   throw Error(std::error_code(why, std::system_category()), "", asked, reason);
 }
 
-/// Finds the heap, and asks the devices what memory they take: now, since nobody streams yet.
+/// Finds the heap, and asks the devices what memory they take: now, since no device streams yet.
 void prepare(GstSaHeap* self) {
   ElementState& state = state_of(self);
   const Settings settings = settings_of(self);
@@ -227,7 +227,7 @@ ImageSelection choose(const ElementState& state, const Settings& settings, const
                                                    .memory = {.require = Trait::DmaBuf}});
 }
 
-/// What frames of @p caps are to lie in.
+/// The kind of buffers for frames of @p caps.
 /// @throws Error where no memory or no layout serves
 Plan plan_for(GstSaHeap* self, const GstCaps* caps) {
   ElementState& state = state_of(self);

@@ -176,7 +176,7 @@ static int sa_carveout_add(u64 start, u64 length, const char *label,
 		if (!carveout->label)
 			goto destroy;
 	}
-	/* Refuses overlaps, and shows in /proc/iomem who has the range. */
+	/* Refuses overlaps, and shows the owner of the range in /proc/iomem. */
 	carveout->resource = request_mem_region(start, length, label ?
 						carveout->label :
 						"simple_allocator_carveout");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file cma_region.hpp
-/// What the kernel tells of its CMA regions, for the heaps that take their memory there.
+/// The kernel's facts about its CMA regions, for the heaps that take their memory there.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// @param name a word (heap_name.hpp); @param kernel the folder /sys/kernel, or what a test has made
 [[nodiscard]] bool is_cma_region(std::string_view name, const std::filesystem::path& kernel = "/sys/kernel");
 
-/// What the kernel tells of a CMA region, bytes.
+/// The kernel's numbers of a CMA region, bytes.
 struct CmaState {
   std::optional<std::uint64_t> total;
   std::optional<std::uint64_t> free;

@@ -19,8 +19,8 @@ namespace sa { inline namespace v0 { namespace detail { namespace ion {
 /// that would be equal each gets its id behind it: which of them a name meant would else depend on the order of the drivers.
 [[nodiscard]] std::vector<std::string> names(std::span<const HeapData> heaps);
 
-/// What the memory of a heap of that type is, as the kernel's own heaps make it. A vendor's type promises no more than that it
-/// makes dma-bufs.
+/// The properties of memory from a heap of that type, as the kernel's own heaps make it. A vendor's type promises no more than
+/// that it makes dma-bufs.
 /// @param release the running kernel's, "5.10.0-28-amd64"
 [[nodiscard]] Traits traits(std::uint32_t type, std::string_view release);
 

@@ -32,7 +32,7 @@ constexpr bool carveouts_cached = true;
 constexpr bool carveouts_cached = false;
 #endif
 
-/// What a region is called besides its node: the label its owner gave it.
+/// The second name of a region, besides its node: the label that its owner gave it.
 std::string label_of(const std::string& node) {
   std::string label = read_text(std::filesystem::path(device_class) / node / "label");
   label.resize(std::min(label.find('\n'), label.size()));

@@ -12,7 +12,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What parse_bytes() read.
+/// The result of parse_bytes().
 struct ParsedBytes {
   std::uint64_t bytes = 0; ///< 0 after an error
   std::errc error{};       ///< invalid_argument: not of the form; result_out_of_range: 2^64 or more
@@ -24,7 +24,7 @@ struct ParsedBytes {
 /// locale. After 0x an E is a digit.
 [[nodiscard]] ParsedBytes parse_bytes(std::string_view text) noexcept;
 
-/// What parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
+/// The text that parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
 [[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
 
 /// @p size rounded up to @p multiple (not 0); less than @p size when it overflows.

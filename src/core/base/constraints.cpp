@@ -49,7 +49,7 @@ std::string usage(const Word& word) {
 
 /// Whether one buffer could be all of @p demands; if not, @p ec says why.
 ///
-/// Demands only grow by merging: alignments and flags rise, below and max_segments sink. What is refused here stays
+/// Demands only grow by merging: alignments and flags rise, max_address and max_segments sink. A set that is refused here stays
 /// refused whatever is merged in, so a conflict is found in any order of merging. A new rule must be of that kind.
 bool possible(const Constraints& demands, std::error_code& ec) {
   const auto refuse = [&](auto&& sentence) {

@@ -30,7 +30,7 @@ public:
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
-  /// The innermost one of this thread; null when nobody listens.
+  /// The innermost one of this thread; null when the caller gets no sentence.
   static Explanation* current() noexcept { return innermost_explanation; }
 
   void add(std::string_view sentence);
@@ -44,10 +44,10 @@ inline std::error_code from_errno(int error) noexcept {
   return {error, std::system_category()};
 }
 
-/// What to do about an errno when nothing better is known; empty when there is no general advice.
+/// The general remedy for an errno; empty when there is no general advice.
 std::string advice(int error);
 
-/// What the kernel said to @p call, and the advice: "memfd_create: Too many open files; ...".
+/// The kernel's answer to @p call, and the remedy: "memfd_create: Too many open files; ...".
 std::string kernel_said(std::string_view call, int error);
 
 /// Sets @p ec; what there is to say is that @p call failed so.

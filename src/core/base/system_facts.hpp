@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file system_facts.hpp
-/// What the kernel tells of this machine in numbers and small text files.
+/// The kernel's facts about this machine, from numbers and small text files.
 #pragma once
 
 #include <cstddef>

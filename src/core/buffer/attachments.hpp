@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file attachments.hpp
-/// What heaps have tied to one buffer (Heap::attach()).
+/// The attachments of one buffer (Heap::attach()).
 #pragma once
 
 #include <memory>

@@ -39,11 +39,11 @@ public:
 
   void hold() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop() noexcept;
-  /// Whether its caller is the only holder; nobody else can become one then.
+  /// Whether its caller is the only holder; then no other holder can appear.
   [[nodiscard]] bool sole() const noexcept { return references_.load(std::memory_order_acquire) == 1; }
 
   [[nodiscard]] int device_fd() const noexcept { return memory_.descriptor == Descriptor::Handle ? -1 : memory_.fd.get(); }
-  /// What somebody outside this object may have.
+  /// The ways in which a holder outside this object may have the memory.
   enum class Given : std::uint8_t { Nothing, Descriptor, Memfd };
   /// Notes that somebody may see the memory from now on.
   void give_away() noexcept {
@@ -59,7 +59,7 @@ public:
   /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
   [[nodiscard]] bool can_join_pool() const noexcept { return origin_ == Origin::Made && slip_.recycler == nullptr; }
 
-  /// From now on it goes to @p slip's recycler when nobody holds it any more. @p traits: what the pool still promises.
+  /// From now on it goes to @p slip's recycler when its last holder has ended. @p traits: what the pool still promises.
   void join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept;
 
   [[nodiscard]] Attachments& attachments() noexcept { return attachments_; }
@@ -71,7 +71,7 @@ public:
 
   /// The open /proc/self/fdinfo file of the descriptor, or nothing (sharing_of()); the pool's own.
   [[nodiscard]] UniqueFd& fdinfo() noexcept { return fdinfo_; }
-  /// Nobody else has it any more, as far as its pool can tell.
+  /// It has no other holder any more, as far as its pool can tell.
   void taken_back() noexcept { given_.store(Given::Nothing, std::memory_order_relaxed); }
 
   /// Ends it and its memory; for the recycler.
@@ -144,7 +144,7 @@ void check_name(std::string_view name, std::error_code& ec);
 struct Handover {
   static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
                      detail::Buffer::Writing writing);
-  /// @param owned nobody else's
+  /// @param owned without other holders
   static DmaBuf wrap(detail::Buffer& owned) noexcept { return DmaBuf{detail::BufferRef{&owned}}; }
   /// The buffer and with it the reference; @p dma_buf is empty.
   static detail::Buffer* unwrap(DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.release(); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file memfd.hpp
-/// Memory files that nobody can shrink under us: a peer that truncates a mapped file kills its other users with SIGBUS.
+/// Memory files that cannot shrink under us: a peer that truncates a mapped file kills its other users with SIGBUS.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// @param flags added to the usual ones, MFD_HUGETLB and a page size
 [[nodiscard]] UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::error_code& ec);
 
-/// What a memfd that came from elsewhere is.
+/// The facts about a memfd that came from elsewhere.
 struct MemfdFacts {
   std::size_t size = 0; ///< bytes
   bool frozen = false;  ///< sealed against writing

@@ -20,7 +20,7 @@ namespace {
 
 using detail::fail;
 
-/// What sysfs says of one device.
+/// The facts of sysfs about one device.
 struct Facts {
   std::string driver;
   std::string module_parameters;
@@ -64,7 +64,7 @@ Facts facts_of(dev_t number) {
   return facts;
 }
 
-/// A device that nobody can ask.
+/// A device without a node to ask.
 class Described final : public detail::Consumer {
 public:
   Described(DeviceInfo info, std::shared_ptr<detail::Verdicts> verdicts, std::vector<LayoutRule> rules)
@@ -159,7 +159,7 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     const std::string key = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.name, facts.driver, facts.module_parameters,
                                         facts.iommu_group, kernel.release, kernel.version);
     std::shared_ptr<detail::Verdicts> verdicts = detail::verdicts_of(key);
-    // What reaches memory through an IOMMU sees one run whatever there is, at addresses of its own.
+    // A device behind an IOMMU sees one run in any case, at addresses of its own.
     if (facts.iommu_type.starts_with("DMA")) {
       verdicts->remember_scatter(detail::Scatter::Taken);
       info.constraints.max_address = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file backend.hpp
-/// What the registry knows of the backends: two tables, filled by src/heaps.
+/// The backends, for the registry: two tables, filled by src/heaps.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ struct CarveoutRegion; // a heap's own: it goes through here unread
 
 namespace detail {
 
-/// What the configuration says to the backends.
+/// The parts of the configuration for the backends.
 struct Configured {
   const std::vector<CarveoutRegion>& carveouts;
   const std::vector<std::string>& plugins;

@@ -28,7 +28,7 @@ struct Candidate {
 /// sizes are multiples of. Without a backend.
 [[nodiscard]] HeapInfo describe(std::string name, const std::vector<Candidate>& candidates);
 
-/// What came of asking one heap after another. The next is asked when one is absent, not permitted, cannot do what is wanted
+/// The attempts of one heap after another. The next is tried when one is absent, not permitted, cannot do what is wanted
 /// or is out of memory (moves_on_at in candidates.cpp), and on nothing else.
 class Attempts {
 public:

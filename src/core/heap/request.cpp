@@ -20,7 +20,7 @@ constexpr bool devices_snoop_caches = true; // the architecture's promise; of ot
 constexpr bool devices_snoop_caches = false;
 #endif
 
-/// What check_fit() refuses of @p need in buffers of @p size bytes; 0: any.
+/// The parts of @p need that check_fit() refuses for buffers of @p size bytes; 0: any size.
 void check_constraints(const HeapInfo& heap, const Constraints& need, std::size_t size, std::error_code& ec) {
   if ((void)merge(need, {}, ec); ec) { // malformed
     return;

@@ -49,7 +49,7 @@ bool rows_left(const LayoutRule& rule) {
   return rule.rows_max == 0 || rule.rows_align <= rule.rows_max;
 }
 
-/// What @p rule says of rows, in the words of a rule.
+/// The part of @p rule about rows, in the words of a rule.
 std::string rows_of(const LayoutRule& rule) {
   LayoutRule rows;
   rows.rows_align = rule.rows_align;
@@ -57,7 +57,7 @@ std::string rows_of(const LayoutRule& rule) {
   return to_string(rows);
 }
 
-/// What @p rule says of strides, in the words of a rule.
+/// The part of @p rule about strides, in the words of a rule.
 std::string strides_of(const LayoutRule& rule) {
   LayoutRule strides;
   strides.stride_align = rule.stride_align;

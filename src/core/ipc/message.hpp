@@ -23,7 +23,7 @@ inline constexpr std::uint32_t message_magic = 0x46424153; // "SABF"
 inline constexpr std::uint16_t buffer_version = 1;
 inline constexpr std::uint16_t image_version = 2;
 
-/// What a descriptor is: the memory, or a handle of its heap's.
+/// The kind of a descriptor: the memory, or a handle of its heap's.
 enum class Kind : std::uint16_t { Memory = 0, Handle = 1 };
 
 /// One buffer, the same for every heap. Alone it is a message; an image's message has several.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file free_lists.hpp
-/// What a pool keeps: for each size class a list of free buffers, and one of those that are set aside. And what concerns all
-/// pools of the process together: the thread that gives old buffers back, and fork(2).
+/// The buffers that a pool keeps: for each size class a list of free buffers, and one of those that are set aside. And what
+/// concerns all pools of the process together: the thread that gives old buffers back, and fork(2).
 #pragma once
 
 #include <chrono>
@@ -49,10 +49,10 @@ public:
   FreeLists(const FreeLists&) = delete;
   FreeLists& operator=(const FreeLists&) = delete;
 
-  /// A buffer that is nobody's, the caller's now; null when there is none.
+  /// A free buffer, which the caller owns now; null when there is none.
   [[nodiscard]] Buffer* acquire(const PoolClass& of) noexcept;
   void recycle(Buffer& buffer) noexcept override;
-  /// Frees a buffer that was acquired and is given to nobody.
+  /// Frees a buffer that was acquired and is not handed out.
   void discard(Buffer& buffer) noexcept;
 
   /// The class for so many buffers that join the pool now.

@@ -18,7 +18,7 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Calls @p leaf(name) for what @p name leads to, and @p again(name) for each name that was met before. Keeps its own
-/// stack: who writes aliases decides how deep they are.
+/// stack: the author of the aliases decides how deep they are.
 template <typename Leaf, typename Again>
 void walk(std::string_view name, const Aliases& aliases, Leaf&& leaf, Again&& again) {
   std::set<std::string_view> met;

@@ -31,7 +31,7 @@ struct ConfigurationFile {
 /// @throws Error EINVAL, see parse_configuration()
 [[nodiscard]] Configuration read_configuration(std::string_view text, std::string_view source, Configuration below, bool system);
 
-/// What every Error about the configuration gives as its operation.
+/// The operation of every Error about the configuration.
 inline constexpr const char* reading_configuration = "read the configuration";
 
 }}} // namespace sa::v0::detail

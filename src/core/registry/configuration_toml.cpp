@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What the keys of a configuration mean.
+/// The meaning of the keys of a configuration.
 #include "core/registry/configuration.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-// What one file may have, far above what is of use: a wrong or hostile file must not take a program's time and memory.
+// Limits of one file, far above practical use: a wrong or hostile file must not take a program's time and memory.
 constexpr std::size_t max_entries = 1024;  ///< carveouts, devices, quotas; of each
 constexpr std::size_t max_aliases = 128;   ///< all files together: resolving takes their number squared
 constexpr std::size_t max_candidates = 32; ///< of an alias, of the order, and plugins

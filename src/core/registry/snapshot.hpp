@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file snapshot.hpp
-/// What a registry knows at one moment.
+/// The content of a registry at one moment.
 #pragma once
 
 #include <memory>

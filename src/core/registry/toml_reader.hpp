@@ -20,7 +20,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// A key within @p table, as TOML writes it: pool.max-free-bytes, quotas."dma-heap:system".
 [[nodiscard]] std::string key_in(const std::string& table, std::string_view key);
 
-/// The texts of one file. What is wrong is thrown as Error, EINVAL.
+/// The texts of one file. An error in them is thrown as Error, EINVAL.
 class TomlReader {
 public:
   /// @param source what to call the text in errors

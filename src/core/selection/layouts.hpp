@@ -15,7 +15,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What was found out about one format.
+/// The result for one format.
 struct FormatAnswer {
   bool serves = false;
   ImageLayout layout;                ///< where it serves

@@ -15,7 +15,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What the person who runs the machine wants.
+/// The wishes of the machine's administrator.
 struct Wishes {
   std::vector<std::string> order; ///< heaps, "backend:instance" or "backend:*", preferred first
   std::vector<DeviceProfile> profiles;
@@ -29,7 +29,7 @@ struct Wishes {
 [[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request,
                                      const std::vector<Device>& devices, const Wishes& wishes, bool probes, std::error_code& ec);
 
-/// What is less certain than this is not asked, unless it is demanded: Unknown where all choices are, else Suits.
+/// The certainty below which a choice is not tried unless the caller demands it: Unknown if all choices are, else Suits.
 template <typename Choices>
 [[nodiscard]] Certainty least_known(const Choices& choices) noexcept {
   return !choices.empty() && choices.front().certainty <= Certainty::Suits ? Certainty::Suits : Certainty::Unknown;

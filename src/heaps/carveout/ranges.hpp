@@ -19,9 +19,9 @@
 ///   - fork(2): before it, a new description is made for the parent and read-locks all that is held; the child keeps the
 ///     old one. Each of them lets go of a buffer by itself.
 ///
-/// **Looking.** A list in address order says where to try: the first gap that fits. What this process holds is exact in it,
-/// as the kernel does not refuse a description what it holds itself. What others hold is a hint, learned from a conflict: a
-/// wrong one costs a system call or a worse place. The hints are dropped when no gap is left.
+/// **Looking.** A list in address order says where to try: the first gap that fits. The ranges of this process are exact in it,
+/// as the kernel does not refuse a description what it holds itself. A range that others hold is a hint, learned from a conflict:
+/// a wrong one costs a system call or a worse place. The hints are dropped when no gap is left.
 #pragma once
 
 #include <cstdint>

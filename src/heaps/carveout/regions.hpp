@@ -21,7 +21,7 @@ struct ListedRegion {
 /// Reads the form of SA_CARVEOUT: entries "NAME=SIZE@BASE[,device-memory]" or "NAME[,device-memory]" (a device-tree node
 /// of that name), separated by ';'. SIZE and BASE as parse_bytes() reads them. A malformed entry is listed
 /// with the reason. Regions of @p tree that no entry names are listed as not to be used, and so are overlapping ones.
-/// What an entry names hides the region of @p configured of that name; one of those with size 0 is a device-tree node.
+/// An entry hides the region of @p configured with the same name; one of those with size 0 is a device-tree node.
 [[nodiscard]] std::vector<ListedRegion> list_regions(std::string_view variable, const std::vector<CarveoutRegion>& configured,
                                                      const std::vector<CarveoutRegion>& tree);
 

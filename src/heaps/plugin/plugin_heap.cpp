@@ -92,7 +92,7 @@ void unclaim(const Identity& memory) noexcept {
   std::erase_if(claims, [&](const Claim& one) { return one.memory == memory; });
 }
 
-/// What a buffer keeps: it ends after the descriptor, and tells the plugin.
+/// The state that a buffer keeps: it ends after the descriptor, and calls the plugin.
 class Kept {
 public:
   Kept(const sa_heap_plugin& table, void* data) noexcept : table_(table), data_(data) {}
@@ -178,13 +178,13 @@ protected:
   }
 
 private:
-  /// What allocate() did that it must not: @p sentence returns that, after "allocate()".
+  /// Reports a fault of allocate(): @p sentence returns the words after "allocate()".
   template <typename Sentence>
   DmaBuf lie(std::error_code& ec, Sentence&& sentence) const {
     return refuse(ec, EIO, [&] { return fmt::format("the plugin {} is wrong: allocate() {}", info_.backend, sentence()); });
   }
 
-  /// @p fd, if what the plugin made is what it said, and what was asked for. Only what is nobody else's is closed.
+  /// @p fd, if what the plugin made is what it said, and what was asked for. Only a descriptor without another owner is closed.
   UniqueFd checked(UniqueFd fd, const sa_plugin_request& asked, const sa_plugin_memory& made, Kept& kept,
                    std::error_code& ec) const {
     const auto wrong = [&](auto&& sentence) {
