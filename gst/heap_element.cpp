@@ -75,7 +75,7 @@ struct ElementState {
   std::vector<Device> devices;
   std::shared_ptr<Heap> named; ///< the heap of that name; null: none was named
   // Of the streaming thread.
-  std::vector<Device> captures;          ///< to be seen at the first frame whether they kept the stride
+  std::vector<Device> captures;          ///< the first frame shows whether they kept the stride
   std::uint32_t stride = 0;              ///< bytes, the first plane's, as planned
   GstBufferPool* pool = nullptr;         ///< for copies; made when there is one to be made
   std::mutex mutex;                      ///< of allocators
@@ -238,7 +238,7 @@ Plan plan_for(GstSaHeap* self, const GstCaps* caps) {
   if (plan.picture && plan.picture->format) {
     std::uint32_t set = 0;
     state.captures.clear();
-    for (const Device& device : state.devices) { // opened anew: the format that is set is another one by now
+    for (const Device& device : state.devices) { // opened again: the current format is another one by now
       if (device.info().role == DeviceRole::Capture) {
         set = std::max(set, set_stride(Device::open(device.info().name), *plan.picture));
         state.captures.push_back(device);

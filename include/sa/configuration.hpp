@@ -82,7 +82,7 @@ struct LoadedConfiguration {
   std::vector<Error> refused;
 };
 
-/// Reads the three configuration files anew, independently of any registry. Any thread may call it while no thread
+/// Reads the three configuration files, independently of any registry. Any thread may call it while no thread
 /// changes the environment. For a program without configuration files it costs two failed calls of open(2).
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API LoadedConfiguration load_configuration();

@@ -9,7 +9,7 @@
 ///     segments=N          at most N physical runs, N from 1 to 2^32-1
 ///     align=BYTES         the device address is a multiple, a power of two
 ///     size-align=BYTES    the buffer's size is a multiple, any number above 0
-///     max-address=BYTES   every address lies below: 4G for a device that drives 32 address lines
+///     max-address=BYTES   every address is lower: 4G for a device that drives 32 address lines
 ///     cached, uncached    how the CPU reads it
 ///     coherent            CPU and device see each other's writes without SYNC
 ///     dma-buf             the descriptor is a real dma-buf

@@ -334,7 +334,7 @@ SA_C_API int sa_dmabuf_import_fence(sa_dmabuf *buffer, int access, int sync_file
  */
 SA_C_API int sa_dmabuf_send(int socket, const sa_dmabuf *buffer);
 /**
- * Receives a buffer. Its size and properties are derived from the descriptor; the words of the sender are not believed.
+ * Receives a buffer. Its size and properties are derived from the descriptor, not from the sender's words.
  * @return 0. -EAGAIN: nothing there on a non-blocking socket. -ECONNRESET: the peer closed. -EPROTONOSUPPORT: another version.
  *         -EBADMSG: no such message. -EPROTO: one in pieces on a non-blocking stream. -EINVAL: a descriptor that
  *         sa_dmabuf_import() refuses.

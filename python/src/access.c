@@ -337,7 +337,7 @@ static PyType_Slot image_access_slots[] = {
     {Py_tp_clear, SLOT(access_clear)},
     {Py_tp_methods, image_access_methods},
     {Py_tp_getset, image_access_attributes},
-    {Py_tp_doc, "A stretch of time in which the CPU touches all buffers of an image, from Image.access(). A with statement\n"
+    {Py_tp_doc, "A period in which the CPU may access all buffers of an image, from Image.access(). A with statement\n"
                 "gives the planes, and ends the access."},
     {0, NULL},
 };
@@ -453,7 +453,7 @@ static PyObject* plane_shape(PyObject* self, void* closure) {
 }
 
 static PyGetSetDef plane_attributes[] = {
-    {"shape", plane_shape, NULL, "Rows, and bytes of a row, that are to be seen.", NULL},
+    {"shape", plane_shape, NULL, "Visible rows, and visible bytes of a row.", NULL},
     {"stride", plane_stride, NULL, "Bytes from one row to the next.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

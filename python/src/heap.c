@@ -210,7 +210,7 @@ static PyStructSequence_Field heap_info_fields[] = {
     {"granularity", "bytes; sizes are rounded up to a multiple"},
     {"max_size", "bytes, the largest request that can ever succeed, as far as the kernel tells"},
     {"max_alignment", "bytes, the largest alignment that it can promise"},
-    {"max_address", "bytes; all of its memory lies below that physical address. None: not known"},
+    {"max_address", "bytes; every physical address of its memory is lower. None: not known"},
     {NULL, NULL},
 };
 PyStructSequence_Desc heap_info_desc = {"simple_allocator.HeapInfo", "The description of a heap.", heap_info_fields, 10};

@@ -108,8 +108,8 @@ static PyStructSequence_Field layout_plane_fields[] = {
     {"offset", "bytes from the beginning of the buffer to the first row"},
     {"stride", "bytes from one row to the next"},
     {"rows", "that there is room for"},
-    {"row_bytes", "bytes of a row that are to be seen"},
-    {"visible_rows", "rows that are to be seen"},
+    {"row_bytes", "visible bytes of a row"},
+    {"visible_rows", "visible rows"},
     {NULL, NULL},
 };
 PyStructSequence_Desc layout_plane_desc = {"simple_allocator.LayoutPlane", "Where one plane lies.", layout_plane_fields, 6};
@@ -169,8 +169,8 @@ static PyMethodDef layout_methods[] = {
 
 static PyGetSetDef layout_attributes[] = {
     {"format", layout_format, NULL, "The format's name, \"NV12\"; find_format() knows the rest.", NULL},
-    {"width", layout_number, NULL, "Pixels that are to be seen.", (void*)WIDTH},
-    {"height", layout_number, NULL, "Pixels that are to be seen.", (void*)HEIGHT},
+    {"width", layout_number, NULL, "Visible pixels.", (void*)WIDTH},
+    {"height", layout_number, NULL, "Visible pixels.", (void*)HEIGHT},
     {"modifier", layout_number, NULL, "As in drm_fourcc.h; 0: linear.", (void*)MODIFIER},
     {"planes", layout_planes, NULL, "Where each plane of the format lies, a tuple of LayoutPlane.", NULL},
     {"sizes", layout_sizes, NULL, "Bytes that each buffer has at least, a tuple.", NULL},

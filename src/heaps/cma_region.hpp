@@ -15,7 +15,7 @@ namespace sa { inline namespace v0 { namespace detail {
 [[nodiscard]] bool is_default_cma(std::string_view name) noexcept;
 
 /// Whether the kernel tells of a CMA region of that name. It tells everybody (CONFIG_CMA_SYSFS), or root alone
-/// (CONFIG_CMA_DEBUGFS), or nobody.
+/// (CONFIG_CMA_DEBUGFS), or to no user.
 /// @param name a word (heap_name.hpp); @param kernel the folder /sys/kernel, or what a test has made
 [[nodiscard]] bool is_cma_region(std::string_view name, const std::filesystem::path& kernel = "/sys/kernel");
 

@@ -170,14 +170,14 @@ TEST_CASE("before anybody asked, whether a camera takes scattered memory is not 
   CHECK(says(reason(selection, "memfd:4k"), "no dma-buf"));
 }
 
-TEST_CASE("a camera that took a buffer by luck has proven nothing, and that is not remembered") {
+TEST_CASE("a camera that took a buffer by chance has proven nothing, and that is not remembered") {
   Machine machine;
   const Device camera = Device::open(importers::camera_node());
   {
     const Hidden udmabuf("/dev/udmabuf");
     const sa::Selection selection = machine.registry.select({}, {camera}, {.probe = true});
     const sa::Choice* const system = choice(selection, "dma-heap:system");
-    if (system != nullptr) { // taken: by luck, or since it takes everything, which nobody can tell
+    if (system != nullptr) { // taken: by chance, or since it takes everything; no interface tells
       CHECK(system->certainty == Certainty::Unknown);
       CHECK(says(system->note, "luck"));
     }

@@ -71,7 +71,7 @@ bool possible(const Constraints& demands, std::error_code& ec) {
                          demands.cached ? "cached" : "uncached");
     });
   }
-  // What is aligned so and lies below is address 0 alone, and no kernel hands out the page that holds it. Behind an IOMMU
+  // Only address 0 is aligned so and is lower, and no kernel hands out the page that holds it. Behind an IOMMU
   // the device could see another address, but a heap promises the alignment of the memory that it gives.
   if (demands.max_address != 0 && demands.alignment >= demands.max_address) {
     return refuse([&] {

@@ -67,7 +67,7 @@ DmaBuf build(UniqueFd fd, const BufferMessage& message, const Registry* registry
     detail::close_unproven(std::move(fd));
     return {};
   }
-  if (message.kind == Kind::Handle) { // only the heap knows what to do with it, and it believes nothing of the rest
+  if (message.kind == Kind::Handle) { // only the heap understands it, and it checks the rest
     const auto heap = (registry != nullptr ? *registry : Registry::system()).find(heap_name);
     if (heap == nullptr) {
       fail(ec, ENOENT, [&] { return fmt::format("the peer's buffer is from {}, which this process does not know", heap_name); });

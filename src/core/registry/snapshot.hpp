@@ -62,7 +62,7 @@ inline bool is_list(std::string_view names) noexcept {
   return names.find(between_names) != std::string_view::npos;
 }
 
-/// An alias for the moment: of the names in @p list, which are heaps, aliases or "backend:*".
+/// A temporary alias of the names in @p list, which are heaps, aliases or "backend:*".
 /// @p ec EINVAL: one of them is malformed. ENOENT: there is none of them.
 [[nodiscard]] std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, std::error_code& ec);
 

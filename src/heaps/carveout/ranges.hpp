@@ -37,8 +37,8 @@ namespace sa { inline namespace v0 { namespace detail {
 
 class CarveoutRanges;
 
-/// A range that is held as long as this object lives. One object needs outside synchronisation. Must not outlive the
-/// CarveoutRanges it is from.
+/// A range that is held as long as this object lives. Threads that use the same object need a lock of their own. Must not outlive
+/// the CarveoutRanges it is from.
 class HeldRange {
 public:
   HeldRange() noexcept = default;

@@ -16,7 +16,7 @@ struct LoadedPlugin {
   std::string refusal{};
 };
 
-/// Loads @p folder/@p name.so, once in a process: what was loaded stays so. A refused one is looked at anew at each call.
+/// Loads @p folder/@p name.so, once in a process: what was loaded stays so. A refused one is tried again at each call.
 ///
 /// Code from there runs in every program of the machine. So only root may have put it there, and a program with raised
 /// privileges, which must not run what its caller could have influenced, loads none.

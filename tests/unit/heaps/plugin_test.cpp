@@ -531,7 +531,7 @@ TEST_CASE("a plugin that is configured and refused is listed with the reason, wh
   CHECK(discover({carveouts, {}}).empty());
 }
 
-TEST_CASE("a plugin is loaded once, whoever asks and how often") {
+TEST_CASE("a plugin is loaded once, by any number of callers") {
   if (!is_root()) {
     return;
   }

@@ -282,7 +282,7 @@ TEST_CASE("statistics count what is there, the most there was, all there ever wa
   CHECK(statistics.read() == sa::HeapStatistics{0, 2, 3, 1, 0, 12288, 16384});
 }
 
-TEST_CASE("in each reading live is at most peak and peak at most total, whoever allocates meanwhile") {
+TEST_CASE("in each reading live is at most peak and peak at most total, while other threads allocate") {
   sa::Statistics statistics(memfd());
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> rounds{0};
@@ -324,7 +324,7 @@ TEST_CASE("a peak that is growing is never read as less than what is live") {
   std::atomic<int> reading{0};
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};
-  std::vector<std::thread> readers; // more than processors: whoever allocates is interrupted between any two steps
+  std::vector<std::thread> readers; // more than processors: an allocating thread is interrupted between any two steps
   for (int id = 0; id < 4; ++id) {
     readers.emplace_back([&] {
       while (!stop) {

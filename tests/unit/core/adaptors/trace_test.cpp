@@ -127,7 +127,7 @@ TEST_CASE("what has ended is live no more, wherever it was in the list, and a ca
   CHECK_THROWS_AS(sa::Trace(memfd(), {.stack_depth = 65}), sa::Error);
 }
 
-TEST_CASE("each event is told, a failure with its sentence, whoever asks, and what a callback throws is lost") {
+TEST_CASE("each event is reported by any thread, a failure with its sentence, and a callback's exception is ignored") {
   struct Seen {
     sa::TraceEvent::Kind kind;
     std::uint64_t number;

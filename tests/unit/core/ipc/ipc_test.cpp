@@ -266,7 +266,7 @@ TEST_CASE("what a socket is set to bring along is not taken for a buffer, and do
   }
 }
 
-TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
+TEST_CASE("receiving asks the kernel only for seals and size; for the right to write only a call that writes does") {
   const SocketPair pair(SOCK_SEQPACKET);
   const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   CHECK(support::in_child([&] {

@@ -224,7 +224,7 @@ TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused 
   expect({.size_alignment = UINT64_MAX}, ENOMEM, "is more than the");
 }
 
-TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
+TEST_CASE("a request to the alias system for a dma-buf never gets a memfd") {
   std::error_code ec;
   const sa::DmaBuf buffer = sa::Registry::system().allocate("system", {.size = 4096, .require = sa::Trait::DmaBuf}, ec);
   CHECK(static_cast<bool>(buffer) == !ec);
