@@ -21,7 +21,7 @@ struct sa_heap;
 
 /**
  * struct sa_region - a region, as the core keeps it
- * @dev:	its device; also counts who still needs this structure
+ * @dev:	its device; also counts the references to this structure
  * @cdev:	its node
  * @debug:	its folder in debugfs
  * @heap:	its dma-heap; NULL: it has none

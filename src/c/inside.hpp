@@ -2,8 +2,8 @@
 /// @file inside.hpp
 /// Shared by the functions of sa.h: failures that become -errno and a sentence, structures that grow, and the handles.
 ///
-/// Uses the public C++ interface. The one thing beside it is Handover: a sa_dmabuf is the reference that a DmaBuf holds, so that
-/// a buffer costs a C program no allocation more.
+/// Uses the public C++ interface. The only other thing is Handover: a sa_dmabuf is the reference that a DmaBuf holds,
+/// so a buffer costs a C program no further allocation.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,7 @@ struct sa_image {
 
 namespace sa { inline namespace v0 { namespace c {
 
-/// Ends what a function does, with -error and that sentence.
+/// Ends a function with -error and that sentence.
 [[noreturn]] void refuse(int error, std::string sentence);
 
 /// -errno of the exception that is being handled, whose sentence becomes this thread's sa_message().

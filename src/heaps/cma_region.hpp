@@ -29,7 +29,7 @@ struct CmaState {
 /// The state of the region behind a heap of that name; where the kernel does not tell of regions, of all of them together.
 [[nodiscard]] CmaState cma_state(std::string_view name, const std::filesystem::path& kernel = "/sys/kernel");
 
-/// Why that region refused @p size bytes with ENOMEM, and the fix; empty when the kernel tells nothing of CMA.
+/// Why that region refused @p size bytes with ENOMEM, and the remedy; empty when the kernel has no numbers of CMA.
 [[nodiscard]] std::string cma_refused(std::uint64_t size, std::string_view name);
 
 }}} // namespace sa::v0::detail

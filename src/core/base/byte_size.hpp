@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file byte_size.hpp
-/// Numbers of bytes as a person writes them: "4096", "0x1000", "64M", with one reader for every text, and their multiples.
+/// Numbers of bytes as a person writes them ("4096", "0x1000", "64M"), and their multiples. Every text has this one
+/// reader.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +36,7 @@ struct ParsedBytes {
   return (size + multiple - 1) / multiple * multiple;
 }
 
-/// The least multiple of both (@p b not 0); 0 when 64 bits do not hold it.
+/// The least common multiple of @p a and @p b (@p b not 0); 0 when 64 bits do not hold it.
 [[nodiscard]] constexpr std::uint64_t common_multiple(std::uint64_t a, std::uint64_t b) noexcept {
   std::uint64_t multiple = 0;
   return __builtin_mul_overflow(a / std::gcd(a, b), b, &multiple) ? 0 : multiple;

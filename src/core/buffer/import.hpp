@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file import.hpp
-/// A buffer from a descriptor that somebody else made.
+/// A buffer of a descriptor that was made elsewhere.
 #pragma once
 
 #include <cstddef>

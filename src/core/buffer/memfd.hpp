@@ -22,7 +22,7 @@ struct MemfdFacts {
 };
 
 /// Makes sure that the file behind @p fd cannot shrink, sealing it if that can still be done.
-/// @param seals what F_GET_SEALS answered, negative for a refusal
+/// @param seals the answer of F_GET_SEALS, negative for a refusal
 /// @p ec EINVAL for everything that is not such a memfd
 [[nodiscard]] MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec);
 

@@ -18,7 +18,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// With the errno with which the kernel refused; 0 where it did not, or was not asked.
+/// A verdict with the errno of the kernel's refusal; 0 where it did not refuse, or was not asked.
 struct ImportAnswer : ImportResult {
   int error = 0;
 };
@@ -59,7 +59,7 @@ protected:
   [[nodiscard]] virtual std::vector<LayoutRule> ask(Format format, std::uint32_t width, std::uint32_t height,
                                                     std::error_code& ec) const = 0;
 
-  /// Asks the device whether it takes @p layout; the default believes its rules.
+  /// Asks the device whether it takes @p layout; the default relies on its rules.
   [[nodiscard]] virtual ImageLayout ask(const ImageLayout& layout, std::error_code& ec) const;
 
 private:

@@ -23,7 +23,8 @@ struct Configured {
 };
 
 /// Lists the heaps of one backend on this machine. Allocates nothing, opens no device node except
-/// one that alone tells its heaps' names (/dev/ion), and leaves out nothing: what cannot be used is listed with its reason.
+/// one that alone tells its heaps' names (/dev/ion), and leaves out nothing: a heap that cannot be used is listed with
+/// its reason.
 using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configured& configured);
 
 /// Every backend, in the order heaps are listed.

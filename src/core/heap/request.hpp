@@ -29,7 +29,8 @@ inline void check_form(const AllocRequest& request, std::error_code& ec) {
 /// cannot touch is no answer to "memory".
 void check_wanted(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 
-/// Refuses what no memory can be, and what that of @p heap cannot be by what it says of itself. A size of 0 is any.
+/// Refuses demands that no memory satisfies, and demands that @p heap cannot satisfy by its own description. A size of
+/// 0 is any.
 void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file layout_rule.hpp
-/// Behind merge() and lay_out(): whether a rule can be obeyed at all.
+/// The check behind merge() and lay_out(): whether any layout can satisfy a rule.
 #pragma once
 
 #include <string>

@@ -35,7 +35,8 @@ using Heaps = std::vector<std::shared_ptr<Heap>>;
 /// The heaps that @p name stands for, in order, once each; null where @p heaps has none of that name.
 [[nodiscard]] std::vector<Candidate> resolve(std::string_view name, const Heaps& heaps, const Aliases& aliases);
 
-/// The aliases of a registry: the standard ones, over them what @p configuration says, over both what the program defined.
+/// The aliases of a registry: the standard ones, overridden by those of @p configuration, overridden by those of the
+/// program.
 [[nodiscard]] Aliases layered(const Configuration& configuration, const Aliases& own);
 
 }}} // namespace sa::v0::detail

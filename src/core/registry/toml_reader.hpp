@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file toml_reader.hpp
-/// Reads a TOML text of which nothing is believed: what is wrong is refused with file, line, column and key.
+/// Reads an untrusted TOML text: an error is refused with file, line, column and key.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file selection.hpp
-/// Behind Registry::select(): what speaks for and against each heap.
+/// The implementation of Registry::select(): the reasons for and against each heap.
 #pragma once
 
 #include <memory>
@@ -36,7 +36,7 @@ template <typename Choices>
 }
 
 /// A buffer of the first choice that has one; behind Registry::allocate().
-/// @param minimum what is less certain is not asked; nothing: least_known()
+/// @param minimum choices with less certainty are not tried; nothing: least_known()
 [[nodiscard]] DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                                        std::error_code& ec);
 

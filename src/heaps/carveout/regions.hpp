@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file regions.hpp
-/// Which physical ranges may be carveouts: from configuration and the device tree, never guessed.
+/// The physical ranges that may be carveouts: from configuration and the device tree, never guessed.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// A region that was named, or found, and why it is not to be used; empty when it is.
+/// A region that was named, or found, and the reason why it cannot be used; empty when it can.
 struct ListedRegion {
   CarveoutRegion region;
   std::string reason;
@@ -29,7 +29,7 @@ struct ListedRegion {
 /// (Documentation/devicetree/bindings/reserved-memory).
 [[nodiscard]] std::vector<CarveoutRegion> device_tree_regions(const std::filesystem::path& reserved_memory);
 
-/// Why @p region must not be touched, by what /proc/iomem (@p iomem) says is there; empty when it may.
+/// The reason why @p region must not be used, by its entry in /proc/iomem (@p iomem); empty when it may.
 [[nodiscard]] std::string conflict(const CarveoutRegion& region, std::string_view iomem);
 
 }}} // namespace sa::v0::detail
