@@ -77,8 +77,8 @@ struct Configuration {
 struct LoadedConfiguration {
   Configuration configuration; ///< merged from the files without errors
   /// An Error for each file that is not used. what() names the file and, for an error in the text, line, column and
-  /// key. code() is EINVAL for an error in the text, ENOENT if $SA_CONFIG names a missing file, else what open(2) or
-  /// read(2) reported.
+  /// key. code() is EINVAL for an error in the text, ENOENT if $SA_CONFIG names a missing file, EPERM if root reads a
+  /// file that another user owns or may write, else the errno of open(2) or read(2).
   std::vector<Error> refused;
 };
 

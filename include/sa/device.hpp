@@ -39,7 +39,7 @@ enum class DeviceKind {
   V4l2,      ///< /dev/videoN
 };
 
-/// The role of a device in a picture's way.
+/// The role of a device in a pipeline.
 enum class DeviceRole {
   Described, ///< not known: there is no node to ask
   Capture,   ///< writes pictures into memory: a camera, a grabber

@@ -92,8 +92,8 @@ protected:
   /// Ties @p attachment to @p buffer, which do_allocate() is about to return: no other thread may hold the buffer yet.
   /// The attachment is destroyed after the last DmaBuf, Mapping and CpuAccess of the buffer has ended and, unless a
   /// Pool keeps the memory, after the memory was given back. Several attachments are destroyed in the order of their
-  /// attaching, which begins with the heap nearest to the memory. So a program that an outer adaptor informs finds the
-  /// inner adaptor's limit already lowered.
+  /// attaching, which begins with the heap nearest to the memory. So code that runs at the end of an outer attachment
+  /// finds room in an inner Limit.
   ///
   /// A Pool separates two kinds. An attachment from below the pool belongs to the memory, and lasts until the pool
   /// gives the memory back. An attachment from above the pool belongs to one use, and ends before the pool can hand the
