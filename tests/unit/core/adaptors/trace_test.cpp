@@ -98,7 +98,7 @@ TEST_CASE("a trace knows of each live buffer its name, size, heap, thread and ti
   CHECK(has(sa::to_string(live[0]), unit::kib_of_pages(2) + " \"frame\" from memfd:4k, request 1"));
 }
 
-TEST_CASE("what has ended is live no more, wherever it was in the list, and a call stack is kept as deep as asked for") {
+TEST_CASE("an ended buffer is not listed as live, from any place in the list, and a call stack has the requested depth") {
   sa::Trace trace(memfd(), {.stack_depth = 5});
   std::vector<sa::DmaBuf> held;
   for (int i = 0; i < 4; ++i) {

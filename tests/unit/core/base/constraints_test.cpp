@@ -159,7 +159,7 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
   }
 }
 
-TEST_CASE("what a refusal quotes is short and printable") {
+TEST_CASE("a refusal's quotation is short and printable") {
   using namespace std::string_literals;
   const std::string control = refusal("a\0\x1b\n\xff"s);
   CHECK(control.starts_with("read the constraints \"a????\": \"a????\" is not a constraint"));
@@ -185,7 +185,7 @@ TEST_CASE("merging demands what either demands") {
         std::uint64_t{3} << 62);
 }
 
-TEST_CASE("what no memory can be is refused, and so is a value out of its range") {
+TEST_CASE("demands that no memory satisfies are refused, and so is a value out of its range") {
   struct Case {
     Constraints a;
     Constraints b;

@@ -133,7 +133,7 @@ TEST_CASE("a preference refuses nothing") {
                        "2147483647 in one buffer"));
 }
 
-TEST_CASE("what cannot be laid out is refused with what was in the way") {
+TEST_CASE("an impossible layout is refused with the reason") {
   CHECK(refused(rule("R8", "stride=1936"), 1937, 4) ==
         "lay out 1937x4 pixels: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
         "taken");

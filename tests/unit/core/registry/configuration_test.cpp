@@ -148,7 +148,7 @@ TEST_CASE("an empty configuration is the default, and so is each key that is not
   CHECK(sa::parse_configuration("pool.recycle = \"when-unshared\"", "f") == sa::Configuration{});
 }
 
-TEST_CASE("what is wrong is refused with file, line, column, key and what is right there") {
+TEST_CASE("an error is refused with file, line, column, key and the expected value") {
   const std::string a_page = std::to_string(unit::page);
   const std::string two_pages = "\"" + std::to_string(2 * unit::page / 1024) + "K\"";
   const std::string last_page = unit::hex(UINT64_MAX - unit::page + 1);
@@ -397,7 +397,7 @@ TEST_CASE("nothing of a wrong file is applied, and the others are") {
   CHECK(used == expected);
 }
 
-TEST_CASE("what two files make wrong together is the later one's fault") {
+TEST_CASE("an error that two files make together is the later file's") {
   const Folder folder;
   write(folder / "1", "aliases.a = [\"b\"]\ncarveouts.one = {base = \"1G\", size = \"1M\"}\n");
   write(folder / "2", "aliases.b = [\"a\"]\n");
@@ -423,7 +423,7 @@ TEST_CASE("what two files make wrong together is the later one's fault") {
   CHECK(says(loaded.refused[0].what(), "more than 128 aliases, with those of the files before"));
 }
 
-TEST_CASE("a file that cannot be read says so, and one that is not there is nothing, unless it was asked for") {
+TEST_CASE("an unreadable file is an error, and a missing one only if it was asked for") {
   const Folder folder;
   const auto code = [](const ConfigurationFile& file) {
     const auto loaded = sa::detail::load_configuration({file});
@@ -461,7 +461,7 @@ TEST_CASE("a file that cannot be read says so, and one that is not there is noth
   ::chmod((folder / "closed").c_str(), 0700);
 }
 
-TEST_CASE("root obeys no file that others own or may write, and says what to do" * doctest::skip(::geteuid() != 0)) {
+TEST_CASE("root refuses a file that others own or may write, with the remedy" * doctest::skip(::geteuid() != 0)) {
   const Folder folder;
   const std::string path = folder / "sa.toml";
   write(path, "[aliases]\nown = [\"memfd:4k\"]\n");

@@ -135,7 +135,7 @@ TEST_CASE("an alias moves on when a candidate is absent, not permitted or out of
   }
 }
 
-TEST_CASE("an alias passes over what lacks a required trait or alignment, without asking it") {
+TEST_CASE("an alias skips a candidate that lacks a required trait or alignment, without asking it") {
   sa::Registry registry;
   const auto plain = std::make_shared<TestHeap>("test:plain");
   const auto contiguous = std::make_shared<TestHeap>("test:contiguous", sa::Trait::Contiguous);
@@ -232,7 +232,7 @@ TEST_CASE("a request to the alias system for a dma-buf never gets a memfd") {
   CHECK(sa::Registry::system().allocate("system", {.size = unit::page}).size() == unit::page);
 }
 
-TEST_CASE("an alias passes over protected memory, unless that is what is asked for, and nobody maps it") {
+TEST_CASE("an alias skips protected memory, unless it is demanded, and it cannot be mapped") {
   sa::Registry registry;
   registry.add(std::make_shared<TestHeap>("test:protected", sa::Trait::DmaBuf | sa::Trait::Protected));
   registry.add(std::make_shared<TestHeap>("test:plain"));
@@ -476,7 +476,7 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(ec == std::errc::invalid_argument);
 }
 
-TEST_CASE("a list says the remedy of a heap that is shut, and what else went wrong with any other") {
+TEST_CASE("a list has the remedy for a heap without permission, and the error of each other") {
   sa::Registry registry;
   const auto shut = std::make_shared<TestHeap>("test:shut");
   shut->change().usable = false;
