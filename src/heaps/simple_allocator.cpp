@@ -91,7 +91,7 @@ private:
     const auto attribute = [&](const char* name) { return read_number(std::filesystem::path(device_class) / node / name); };
     switch (error) {
     case ENOTTY:
-      return fmt::format("{} is no simple allocator region: {}", info_.node.string(), absent);
+      return fmt::format("{} is not a simple allocator region: {}", info_.node.string(), absent);
     case EDQUOT:
       return fmt::format("{} refused: a user may hold {} of {}; free buffers, or raise {}/{}/max_bytes_per_user",
                          bytes_text(size), bytes_text(attribute("max_bytes_per_user").value_or(0)), node, device_class, node);

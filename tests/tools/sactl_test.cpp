@@ -254,7 +254,7 @@ TEST_CASE("a failure is status 1 and the library's sentence, one line") {
   check_failed(run(sactl({"alloc", "none", "4K"})), "no heap \"none\"; there are: ");
   check_failed(run(sactl({"alloc", "memfd:4k", "0"})), "size 0; ask for at least one byte");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--require", "dma-buf"})), "not dma-buf");
-  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is no power of two");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is not a power of two");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--name", std::string(40, 'x')})), "name");
   check_failed(run(sactl({"bench", "none"})), "no heap \"none\"");
   check_failed(run(sactl({"send", "/tmp/none", "none", "4K"})), "no heap \"none\"");
@@ -1149,7 +1149,7 @@ TEST_CASE("a log level that there is not is told of once, and warnings are still
   };
   const std::string unknown = said("verbose");
   CAPTURE(unknown);
-  CHECK(unknown.find("SA_LOG=verbose is no level") != std::string::npos);
+  CHECK(unknown.find("SA_LOG=verbose is not a level") != std::string::npos);
   CHECK(unknown.find("SA_LOG=verbose") == unknown.rfind("SA_LOG=verbose"));
   CHECK(unknown.find("nothing of this file is used") != std::string::npos);
   CHECK(said("off").empty());

@@ -57,7 +57,7 @@ bool possible(const Constraints& demands, std::error_code& ec) {
     return false;
   };
   if (!std::has_single_bit(demands.alignment)) {
-    return refuse([&] { return fmt::format("align={} is no power of two", exact_bytes(demands.alignment)); });
+    return refuse([&] { return fmt::format("align={} is not a power of two", exact_bytes(demands.alignment)); });
   }
   if (demands.size_alignment == 0) {
     return refuse([] { return std::string("size-align=0 is not above 0"); });
@@ -140,7 +140,7 @@ public:
     }
     const auto index = static_cast<std::size_t>(word - words.begin());
     if (seen_[index]) {
-      return refuse([&] { return fmt::format("{} is there twice", word->name); });
+      return refuse([&] { return fmt::format("{} is repeated", word->name); });
     }
     seen_[index] = true;
     const bool has_value = equals != std::string_view::npos;

@@ -28,7 +28,7 @@ std::shared_ptr<spdlog::logger> logger() {
     const bool unknown = known == spdlog::level::off && std::string_view(level) != "off";
     made->set_level(unknown ? spdlog::level::warn : known);
     if (unknown) {
-      made->warn("SA_LOG={} is no level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
+      made->warn("SA_LOG={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
     }
     return made;
   }();

@@ -117,7 +117,7 @@ std::span<std::byte> Buffer::bytes() const noexcept {
 void Buffer::check(Access access, std::error_code& ec) const {
   const auto bits = static_cast<unsigned>(access);
   if (bits == 0 || bits > static_cast<unsigned>(Access::ReadWrite)) {
-    fail(ec, EINVAL, [&] { return fmt::format("{} is no access; it is read, write, or both", bits); });
+    fail(ec, EINVAL, [&] { return fmt::format("{} is not an access; it is read, write, or both", bits); });
   } else if ((bits & static_cast<unsigned>(Access::Write)) != 0 && !writable()) {
     fail(ec, EACCES, [] {
       return std::string(

@@ -139,9 +139,10 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     });
     if (kind == kinds.end()) {
       fail(ec, ENODEV, [&] {
-        return fmt::format("{} is no node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
-                           "the device (Device::described, or a profile in the configuration)",
-                           node.string());
+        return fmt::format(
+            "{} is not a node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
+            "the device (Device::described, or a profile in the configuration)",
+            node.string());
       });
       return {};
     }

@@ -191,7 +191,7 @@ bool possible(const LayoutRule& rule, std::error_code& ec) {
     }
   }
   if (!std::has_single_bit(rule.stride_prefer) || rule.stride_prefer > max_image_size) {
-    return refuse([&] { return fmt::format("stride-prefer={} is no power of two", rule.stride_prefer); });
+    return refuse([&] { return fmt::format("stride-prefer={} is not a power of two", rule.stride_prefer); });
   }
   if (rule.size_min > max_image_size || rule.tail > max_image_size) {
     return refuse([&] { return fmt::format("a size of over {} bytes", max_image_size); });

@@ -92,7 +92,7 @@ private:
   bool word(std::string_view text, unsigned index) {
     if (index == 0) {
       layout_.format = Format::find(text);
-      return layout_.format ? true : refuse([&] { return fmt::format("\"{}\" is no format", shown(text)); });
+      return layout_.format ? true : refuse([&] { return fmt::format("\"{}\" is not a format", shown(text)); });
     }
     if (index == 1) {
       Scanner scanner(text);
@@ -216,7 +216,7 @@ private:
     const std::string_view name = text.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : text.substr(equals + 1);
     if (std::find(seen_.begin(), seen_.end(), name) != seen_.end()) {
-      return refuse([&] { return fmt::format("{} is there twice", shown(name)); });
+      return refuse([&] { return fmt::format("{} is repeated", shown(name)); });
     }
     seen_.push_back(name);
     const RuleWord* const known =

@@ -95,7 +95,7 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   const auto read = [&](std::string_view word) {
     if (!is_candidate(word)) {
       fail(ec, EINVAL,
-           [&] { return fmt::format("\"{}\" in \"{}\" is no heap name; {}", shown(word), shown(list), snapshot.names()); });
+           [&] { return fmt::format("\"{}\" in \"{}\" is not a heap name; {}", shown(word), shown(list), snapshot.names()); });
     } else if (is_wildcard(word)) {
       each_instance(word, snapshot.heaps, add);
     } else {

@@ -91,7 +91,7 @@ private:
              ", can name plugins: they are code, which runs with all rights of the program");
     }
     made_.plugins = names(node, key, "an array of names, [\"example\"]", is_word,
-                          "is no plugin's name: its file in the plugin folder without .so, of letters, digits and ,._+-@#");
+                          "is not a plugin's name: its file in the plugin folder without .so, of letters, digits and ,._+-@#");
     for (auto one = made_.plugins.begin(); one != made_.plugins.end(); ++one) {
       if (std::find(made_.plugins.begin(), one, *one) != one) {
         refuse(node, key, fmt::format("{} is named twice", *one));
@@ -150,7 +150,7 @@ private:
       return [this, &number](const toml::node& value, const std::string& key) {
         number = bytes(value, key);
         if (number % page_size() != 0) {
-          refuse(value, key, fmt::format("{:#x} is no multiple of the page size, {}", number, page_size()));
+          refuse(value, key, fmt::format("{:#x} is not a multiple of the page size, {}", number, page_size()));
         }
       };
     };

@@ -383,7 +383,8 @@ std::shared_ptr<Heap> Registry::at(std::string_view name, std::error_code& ec) c
       fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; {}", name, now()->names()); });
     } else {
       fail(ec, EINVAL, [&] {
-        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); {}", detail::shown(name), now()->names());
+        return fmt::format("\"{}\" is not a heap name (an alias, or \"backend:instance\"); {}", detail::shown(name),
+                           now()->names());
       });
     }
     return found;

@@ -206,11 +206,11 @@ TEST_CASE("the words of a rule are read and written") {
   CHECK(to_string(sa::parse_layout_rule(" tied , stride=1936 ")) == "stride=1936,tied");
   const std::pair<const char*, const char*> wrong[] = {
       {"fast", "\"fast\" is not a word of a rule; the words are: modifiers=0xHEX:..., stride=BYTES, stride-align=BYTES"},
-      {"tied,tied", "tied is there twice"},
+      {"tied,tied", "tied is repeated"},
       {"stride-align=0", "\"stride-align=0\" has a value that cannot be"},
       {"stride-align=4G", "\"stride-align=4G\" has a value that cannot be"},
       {"rows-align=1K", "\"rows-align=1K\" has a value that cannot be"},
-      {"stride-prefer=96", "stride-prefer=96 is no power of two"},
+      {"stride-prefer=96", "stride-prefer=96 is not a power of two"},
       {"stride-min=9,stride-max=8", "stride-min=9,stride-max=8 leaves no stride"},
       {"stride=1936,stride-align=256", "stride=1936,stride-align=256 leaves no stride"},
       {"rows-align=16,rows-max=15", "rows-align=16,rows-max=15 leaves no number of rows"},

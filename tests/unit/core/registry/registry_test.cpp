@@ -217,7 +217,7 @@ TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused 
   expect({.uncached = true}, EOPNOTSUPP, "the CPU caches it");
   expect({.dma_buf = true}, EOPNOTSUPP, "it is no dma-buf");
   expect({.protected_memory = true}, EOPNOTSUPP, "the CPU can map it");
-  expect({.alignment = 3}, EINVAL, "align=3 is no power of two");
+  expect({.alignment = 3}, EINVAL, "align=3 is not a power of two");
   expect({.size_alignment = 0}, EINVAL, "size-align=0 is not above 0");
   expect({.cached = true, .uncached = true}, EINVAL, "exclude each other");
   expect({.size_alignment = std::uint64_t{1} << 62}, ENOMEM, "is more than the");
@@ -468,7 +468,7 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(none == "find \"test:none|other:*\": there is none of \"test:none|other:*\"; there are: test:full, test:good, spare; "
                 "not usable, sactl heaps says why: cma, contiguous, dma-buf, system");
   CHECK(says(sentence([&] { (void)registry.allocate("test:good|../etc", {.size = 1}); }),
-             "\"../etc\" in \"test:good|../etc\" is no heap name"));
+             "\"../etc\" in \"test:good|../etc\" is not a heap name"));
   std::error_code ec;
   CHECK(registry.at("test:nowhere", ec) == nullptr);
   CHECK(ec == std::errc::no_such_file_or_directory);
