@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// A heap written outside the library: each buffer is mapped between two pages that nobody may touch, so that a write
+/// A heap written outside the library: each buffer is mapped between two pages without access, so that a write
 /// past its end is a fault at once and not a wrong pixel somewhere else. For debugging a pipeline.
 #pragma once
 

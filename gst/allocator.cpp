@@ -25,7 +25,7 @@ namespace {
 constexpr const char* default_heap = "dma-buf";
 enum { prop_heap = 1 };
 
-/// What a memory owns.
+/// The state that a GstMemory of this allocator owns.
 struct Held {
   DmaBuf buffer;
   std::mutex mutex;

@@ -23,14 +23,14 @@ G_END_DECLS
 
 namespace sa::gst {
 
-/// What the pools of one element count together.
+/// The counts that the pools of one element share.
 struct Counters {
   std::atomic<std::uint64_t> allocated{0};
   std::mutex mutex;
   std::string heap_used;
 };
 
-/// What an element decided about its buffers.
+/// The element's decision about its buffers.
 struct Plan {
   GstAllocator* allocator = nullptr; ///< a GstSaAllocator; borrowed, the pool takes a reference
   std::optional<Picture> picture;    ///< nothing: the buffers are bytes

@@ -56,7 +56,7 @@ GType copy_type() {
   return type;
 }
 
-/// What the properties say. Guarded by the object's lock.
+/// The values of the properties. Guarded by the object's lock.
 struct Settings {
   std::string heap;
   std::string devices;
@@ -75,7 +75,7 @@ struct ElementState {
   std::vector<Device> devices;
   std::shared_ptr<Heap> named; ///< the heap of that name; null: none was named
   // Of the streaming thread.
-  std::vector<Device> captures;          ///< to be seen at the first frame whether they kept the stride
+  std::vector<Device> captures;          ///< the first frame shows whether they kept the stride
   std::uint32_t stride = 0;              ///< bytes, the first plane's, as planned
   GstBufferPool* pool = nullptr;         ///< for copies; made when there is one to be made
   std::mutex mutex;                      ///< of allocators
@@ -139,7 +139,7 @@ std::string peer_of(GstPad* pad) {
   throw Error(std::error_code(why, std::system_category()), "", asked, reason);
 }
 
-/// Finds the heap, and asks the devices what memory they take: now, since nobody streams yet.
+/// Finds the heap, and asks the devices what memory they take: now, since no device streams yet.
 void prepare(GstSaHeap* self) {
   ElementState& state = state_of(self);
   const Settings settings = settings_of(self);
@@ -227,7 +227,7 @@ ImageSelection choose(const ElementState& state, const Settings& settings, const
                                                    .memory = {.require = Trait::DmaBuf}});
 }
 
-/// What frames of @p caps are to lie in.
+/// The kind of buffers for frames of @p caps.
 /// @throws Error where no memory or no layout serves
 Plan plan_for(GstSaHeap* self, const GstCaps* caps) {
   ElementState& state = state_of(self);
@@ -238,7 +238,7 @@ Plan plan_for(GstSaHeap* self, const GstCaps* caps) {
   if (plan.picture && plan.picture->format) {
     std::uint32_t set = 0;
     state.captures.clear();
-    for (const Device& device : state.devices) { // opened anew: the format that is set is another one by now
+    for (const Device& device : state.devices) { // opened again: the current format is another one by now
       if (device.info().role == DeviceRole::Capture) {
         set = std::max(set, set_stride(Device::open(device.info().name), *plan.picture));
         state.captures.push_back(device);
@@ -642,7 +642,7 @@ void install_properties(GObjectClass* type) {
   const auto install = [&](guint id, GParamSpec* spec) { g_object_class_install_property(type, id, spec); };
   install(prop_heap, g_param_spec_string("heap", "Heap",
                                          "The heap or alias that memory is taken from, or several with | between them; empty: "
-                                         "what the devices take best, or dma-buf where there are none",
+                                         "the best heap for the devices, or dma-buf if there are none",
                                          nullptr, changes));
   install(prop_devices, g_param_spec_string("devices", "Devices",
                                             "The nodes of the devices that use the frames, with commas between them "
@@ -655,7 +655,7 @@ void install_properties(GObjectClass* type) {
                                        G_MAXUINT, 0, changes));
   install(prop_stride_align, g_param_spec_uint("stride-align", "Stride alignment",
                                                "Bytes of which each plane's stride is a multiple", 1, 65536, 1, changes));
-  install(prop_copy, g_param_spec_enum("copy", "Copy", "What is done with a frame that is in other memory", copy_type(),
+  install(prop_copy, g_param_spec_enum("copy", "Copy", "How a frame in other memory is handled", copy_type(),
                                        static_cast<int>(Copy::Auto), changes));
   install(prop_heap_used, g_param_spec_string("heap-used", "Heap used", "The heap that gave the last buffer", nullptr, reads));
   install(prop_stats,

@@ -14,9 +14,9 @@
 
 namespace sa::gst {
 
-/// What caps say of a picture.
+/// A picture as caps describe it.
 struct Picture {
-  GstVideoInfo info; ///< with the strides and offsets that GStreamer gives a picture where nobody says otherwise
+  GstVideoInfo info; ///< with GStreamer's default strides and offsets for a picture
   Format format;     ///< none: the table does not have it
   bool drm = false;  ///< its caps are in DRM's words (video/x-raw(memory:DMABuf), format=DMA_DRM)
 };
@@ -25,7 +25,7 @@ struct Picture {
 /// @throws Error EOPNOTSUPP: of a modifier that is not linear
 [[nodiscard]] std::optional<Picture> picture_of(const GstCaps* caps);
 
-/// As GStreamer lays it out where nobody says otherwise. Its format is none where the table does not have it.
+/// GStreamer's default layout. Its format is none where the table does not have it.
 [[nodiscard]] ImageLayout default_layout(const Picture& picture);
 
 /// Whether a reader that knows the caps alone finds every pixel.

@@ -82,7 +82,7 @@ static void sa_detach(struct dma_buf *dmabuf,
 
 /*
  * Whether the kernel's map of memory covers a carveout. It does where the range
- * lies between System RAM. The pages are nobody's, but stand for an address.
+ * lies between System RAM. The pages have no owner, but stand for an address.
  */
 static bool sa_is_mapped_hole(struct sa_buffer *buffer)
 {
@@ -208,7 +208,7 @@ static int sa_begin_cpu_access(struct dma_buf *dmabuf,
 		invalidate_kernel_vmap_range(buffer->vaddr,
 					     buffer->memory.size);
 	/*
-	 * Who only writes needs nothing of what devices wrote. To drop the
+	 * A CPU that only writes needs no data that devices wrote. To drop the
 	 * caches would drop what another writer has in them.
 	 */
 	list_for_each_entry(a, &buffer->attachments, node)
@@ -244,7 +244,7 @@ static int sa_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct sa_buffer *buffer = dmabuf->priv;
 
-	/* What is written to a private mapping never reaches the buffer. */
+	/* Writes to a private mapping never reach the buffer. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	/* The whole of it at once; dma_buf_mmap() has checked the range. */

@@ -176,7 +176,7 @@ static int sa_carveout_add(u64 start, u64 length, const char *label,
 		if (!carveout->label)
 			goto destroy;
 	}
-	/* Refuses overlaps, and shows in /proc/iomem who has the range. */
+	/* Refuses overlaps, and shows the owner of the range in /proc/iomem. */
 	carveout->resource = request_mem_region(start, length, label ?
 						carveout->label :
 						"simple_allocator_carveout");
@@ -285,7 +285,7 @@ static int __init sa_carveout_init(void)
 		pr_err("no region: give base= and size=, or a device-tree node\n");
 		ret = -ENODEV;
 	}
-	/* Nothing is public before everything is known to be right. */
+	/* No region is public before all of them have been checked. */
 	for (i = 0; !ret && i < region_count; i++)
 		ret = simple_allocator_register(&regions[i]->sa);
 	if (ret && region_count && regions[0]->sa.region) {

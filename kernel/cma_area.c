@@ -13,7 +13,7 @@
 
 #include "cma.h"
 
-/* What mainline's CMA heap calls the default region. */
+/* The default region's name in mainline's CMA heap. */
 #define SA_DEFAULT_HEAP	"default_cma_region"
 
 /* Mappings for processors are encrypted as the pages are. */

@@ -38,7 +38,7 @@ int sa_cma_prepare(struct sa_cma *cma)
 {
 	struct device *dev = &cma->pdev->dev;
 
-	/* What the page allocator gives in one piece. */
+	/* The largest piece that the page allocator gives. */
 	if (!IS_ENABLED(CONFIG_DMA_CMA))
 		cma->sa.size = (u64)MAX_ORDER_NR_PAGES << PAGE_SHIFT;
 	dma_set_max_seg_size(dev, UINT_MAX);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Simple Allocator: what differs between kernels, by features. Kbuild looks for
+ * Simple Allocator: differences between kernels, by features. Kbuild looks for
  * those that the compiler does not see, and defines SA_HAS_... for each.
  */
 #ifndef _SA_COMPAT_H

@@ -195,7 +195,7 @@ EXPORT_SYMBOL_GPL(simple_allocator_register);
 
 /**
  * simple_allocator_unregister - takes a region back
- * @sa: what was registered
+ * @sa: the registered region
  *
  * Waits for the requests that run. Later ones, through descriptors of the node
  * that are still open, get -ENODEV. Buffers hold the backend's module: a backend

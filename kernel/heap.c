@@ -3,10 +3,10 @@
  * Simple Allocator core: a dma-heap for each region, where the kernel lets
  * modules add heaps, for programs that know no other interface.
  *
- * The kernel never takes a heap back. What it was given stays: its name, and
- * sa_heap_allocate(), for whose sake this module cannot be unloaded any more. A
- * backend's module can. Its heap answers -ENODEV then, and serves the next
- * region of the same name.
+ * The kernel cannot remove a heap: it keeps the heap's name and a pointer to
+ * sa_heap_allocate(), so this module cannot be unloaded any more. A backend's
+ * module can. Its heap answers -ENODEV then, and serves the next region of the
+ * same name.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -29,7 +29,7 @@ MODULE_PARM_DESC(dma_heap, "whether each region is a dma-heap too; the module ca
  * @gate:	held for reading while a request runs, for writing to change
  *		@region
  * @region:	the region; NULL while there is none of this name
- * @name:	what it is called
+ * @name:	its name
  */
 struct sa_heap {
 	struct list_head node;
@@ -70,7 +70,7 @@ static struct sa_heap *sa_find_heap(const char *name)
 }
 
 /*
- * Whether somebody else has a heap of this name: dma_heap_add() would refuse it,
+ * Whether another heap has this name: dma_heap_add() would refuse it,
  * but only after a backtrace in the log. Devices without a parent are in one
  * folder, below that of their class: the region's own, and the heaps.
  */
@@ -118,9 +118,9 @@ static int sa_new_heap(struct sa_region *region, const char *name)
 /**
  * sa_heap_add - makes a region a dma-heap too
  * @region:	the region, whose device is public
- * @name:	what the heap shall be called; NULL: no heap
+ * @name:	the heap's name; NULL: no heap
  *
- * The region does without where the name is taken.
+ * If the name is taken, the region gets no heap.
  */
 void sa_heap_add(struct sa_region *region, const char *name)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Simple Allocator core: what each user holds of a region, and may hold.
+ * Simple Allocator core: the bytes of a region that each user holds and may
+ * hold.
  */
 #include <linux/cred.h>
 #include <linux/slab.h>
@@ -21,7 +22,7 @@ static struct sa_user *sa_find_user(struct sa_region *region, kuid_t uid)
  * sa_charge - charges the calling user with memory of a region
  * @charge:	filled on success; given back by sa_uncharge()
  * @region:	the region
- * @bytes:	how much
+ * @bytes:	number of bytes
  *
  * Return: 0, -EDQUOT over the user's limit, -ENOMEM, also for more than can be
  * counted.

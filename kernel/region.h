@@ -21,7 +21,7 @@ struct sa_heap;
 
 /**
  * struct sa_region - a region, as the core keeps it
- * @dev:	its device; also counts who still needs this structure
+ * @dev:	its device; also counts the references to this structure
  * @cdev:	its node
  * @debug:	its folder in debugfs
  * @heap:	its dma-heap; NULL: it has none
@@ -29,7 +29,7 @@ struct sa_heap;
  * @sa:		the backend; NULL once it has gone. Under @gate.
  * @lock:	for everything below
  * @buffers:	live ones, struct sa_buffer
- * @users:	who holds how much, struct sa_user
+ * @users:	the bytes that each user holds, struct sa_user
  * @allocated:	bytes in live buffers
  * @count:	live buffers
  * @failures:	requests refused since the region came
@@ -51,7 +51,7 @@ struct sa_region {
 	u64 max_bytes_per_user;
 };
 
-/* What one user holds of a region. */
+/* The bytes of a region that one user holds. */
 struct sa_user {
 	struct list_head node;
 	kuid_t uid;
@@ -59,7 +59,7 @@ struct sa_user {
 	u64 count;	/* charges; it lives as long as there is one */
 };
 
-/* Who holds a buffer, from its allocation to its release. */
+/* The owner of a buffer, from its allocation to its release. */
 struct sa_charge {
 	struct sa_region *region;
 	struct sa_user *user;
@@ -73,10 +73,10 @@ void sa_uncharge(struct sa_charge *charge);
 /**
  * struct sa_buffer - a live buffer
  * @node:	in its region's list
- * @charge:	who it is charged to
+ * @charge:	the user to whom it is charged
  * @sa:		its backend, whose module it holds
  * @memory:	its memory
- * @pid:	who allocated it
+ * @pid:	the process that allocated it
  * @comm:	that task's name
  * @inode:	of the dma-buf, as its users see it
  * @lock:	for everything below

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Simple Allocator: what a backend and the core say to each other.
+ * Simple Allocator: the interface between a backend and the core.
  *
  * A backend owns regions of physically contiguous memory and registers each of
  * them. The core gives a region its device node, checks requests, keeps the
@@ -33,9 +33,9 @@ struct sa_memory {
 /**
  * struct simple_allocator - a region, as its backend describes it
  * @name:	name of the device node, "cma0"
- * @label:	what its owner calls it; NULL: nothing but @name
- * @heap:	what its dma-heap shall be called, where the kernel lets modules
- *		add any; NULL: none
+ * @label:	the owner's name of it; NULL: only @name
+ * @heap:	the name of its dma-heap, where the kernel lets modules add
+ *		any; NULL: none
  * @owner:	the backend's module; cannot be unloaded while a buffer lives
  * @size:	bytes; 0 where the kernel does not tell. A request for more fails
  *		with ENOMEM.

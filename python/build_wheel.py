@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What pip calls (PEP 517). It needs a C compiler, the headers of Python, and libsa-c where pkg-config finds it."""
+"""The build backend that pip calls (PEP 517). It needs a C compiler, the headers of Python, and libsa-c where pkg-config finds it."""
 import base64
 import hashlib
 import os

@@ -37,7 +37,7 @@ static bool has(const char* all, std::string_view extension) {
   return all != nullptr && (" " + std::string(all) + " ").find(" " + std::string(extension) + " ") != std::string::npos;
 }
 
-/// What the frame of that number has there: blue, green, red, and alpha in the highest byte.
+/// The pixel of the frame with that number: blue, green, red, and alpha in the highest byte.
 static std::uint32_t pixel(std::uint32_t x, std::uint32_t y, int frame) {
   return 0xff000000 | (x & 0xff) << 16 | (y & 0xff) << 8 | (static_cast<std::uint32_t>(frame) * 16 + (x >> 8) * 4 + (y >> 8));
 }

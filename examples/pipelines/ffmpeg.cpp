@@ -22,7 +22,7 @@ static void require(int result, const char* what) {
   }
 }
 
-/// What is drawn: a moving ramp of luma (plane 0), and a chroma that changes from frame to frame (1 and 2).
+/// The picture: a moving ramp of luma (plane 0), and a chroma that changes from frame to frame (1 and 2).
 static int drawn(int plane, int x, int y, int frame) {
   return plane == 0 ? 16 + (x / 4 + y / 8 + frame * 4) % 128 : plane == 1 ? 96 + frame % 32 : 160 - frame % 32;
 }
@@ -44,7 +44,7 @@ static std::shared_ptr<const sa::Image> draw(int frame) {
   return image;
 }
 
-/// What a map needs: a frames context, on a DRM device without a descriptor.
+/// Makes the frames context that a map needs, on a DRM device without a descriptor.
 static AVBufferRef* frames_of(const sa::ImageLayout& layout) {
   AVBufferRef* device = av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_DRM);
   static_cast<AVDRMDeviceContext*>(reinterpret_cast<AVHWDeviceContext*>(device->data)->hwctx)->fd = -1;

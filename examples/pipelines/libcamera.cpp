@@ -37,7 +37,7 @@ static std::string colours_of(const sa::Image& image) {
   return text;
 }
 
-/// What comes on libcamera's thread.
+/// The events on libcamera's thread.
 struct Capture {
   libcamera::Camera* camera = nullptr;
   std::atomic<int> left = 0; // frames

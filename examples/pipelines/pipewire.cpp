@@ -20,7 +20,7 @@
 #include <sa/glue/pipewire.hpp>
 #include <sa/sa.hpp>
 
-/// What a picture begins with; the rest of it follows from the number.
+/// The first bytes of a picture; the rest of it follows from the number.
 struct Mark {
   std::uint64_t inode;
   std::uint32_t number;
@@ -127,7 +127,7 @@ static void produce(Process& self, pw_stream_events& events) {
     sa::Image& image = self.images[self.given++ % self.images.size()];
     slot->user_data = &image;
     if (!sa::pipewire::offer(*slot->buffer, image)) {
-      self.end(1, "producer: nobody takes this memory\n");
+      self.end(1, "producer: no consumer takes this memory\n");
     }
   };
   events.process = [](void* data) {

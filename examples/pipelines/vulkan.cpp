@@ -26,7 +26,7 @@ static vk::raii::DeviceMemory allocate(const vk::raii::Device& device, vk::Memor
           vk::MemoryAllocateInfo(needs.size, static_cast<std::uint32_t>(std::countr_zero(types & needs.memoryTypeBits)), more)};
 }
 
-/// What the frame of that number has in a row: every pixel differs from its neighbours and from the last frame's.
+/// A row of the frame with that number: every pixel differs from its neighbours and from the last frame's.
 static std::uint32_t pixel(std::uint32_t x, std::uint32_t y, int frame) {
   return x | y << 10 | static_cast<std::uint32_t>(frame) << 20;
 }
@@ -57,7 +57,7 @@ int main(int argc, char** argv) try {
   (void)fd.release();
   image.bindMemory(*imported, 0);
 
-  // What the pixels are copied to, for the comparison.
+  // The pixels are copied here, for the comparison.
   constexpr auto visible = vk::MemoryPropertyFlagBits::eHostVisible | vk::MemoryPropertyFlagBits::eHostCoherent;
   const vk::raii::Buffer read(device, vk::BufferCreateInfo({}, 640 * 480 * 4, vk::BufferUsageFlagBits::eTransferDst));
   std::uint32_t shown = 0;
@@ -73,7 +73,7 @@ int main(int argc, char** argv) try {
   const auto commands = std::move(vk::raii::CommandBuffers(device, {*pool, vk::CommandBufferLevel::ePrimary, 1}).front());
   commands.begin(vk::CommandBufferBeginInfo());
   const vk::ImageSubresourceRange whole(vk::ImageAspectFlagBits::eColor, 0, 1, 0, 1);
-  // Somebody else wrote it, who is no queue of Vulkan's.
+  // The picture was not written by a queue of Vulkan's.
   commands.pipelineBarrier(vk::PipelineStageFlagBits::eTopOfPipe, vk::PipelineStageFlagBits::eTransfer, {}, {}, {},
                            vk::ImageMemoryBarrier({}, vk::AccessFlagBits::eTransferRead, vk::ImageLayout::eGeneral,
                                                   vk::ImageLayout::eGeneral, VK_QUEUE_FAMILY_FOREIGN_EXT, 0, *image, whole));

@@ -23,7 +23,7 @@
 #include <sa/glue/wayland.hpp>
 #include <sa/sa.hpp>
 
-/// What the compositor announces and answers.
+/// The announcements and answers of the compositor.
 struct Session {
   wl_compositor* compositor = nullptr;
   xdg_wm_base* shell = nullptr;

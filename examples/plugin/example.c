@@ -15,7 +15,7 @@
 
 static const char node[] = "/dev/udmabuf";
 
-/* What the functions below need to know of a heap. */
+/* The facts about a heap that the functions need. */
 struct heap {
   const char* instance;
   int dmabuf;
@@ -42,7 +42,7 @@ static int describe(uint32_t index, struct sa_plugin_heap* out) {
   return 0;
 }
 
-/* What failed, for the person; what it was, for the program. */
+/* Reports a failure: a sentence for a person, and the errno for the program. */
 static int failed(const char* call, char* sentence, size_t sentence_size) {
   int error = errno;
   snprintf(sentence, sentence_size, "%s: %s", call, strerror(error));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file adaptors.hpp
-/// Every adaptor: heaps around heaps (sa/adaptors/adaptor.hpp says what they share).
+/// Includes every adaptor: a heap that wraps another heap (sa/adaptors/adaptor.hpp has the rules for all of them).
 #pragma once
 
 #include <sa/adaptors/adaptor.hpp>    // IWYU pragma: export

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 /// @file configuration.hpp
-/// What whoever runs the machine, or the program, says of its memory: TOML files (docs/configuration.md has their keys).
+/// The configuration: TOML files in which the administrator or the user describes the machine's memory
+/// (docs/configuration.md lists the keys).
 ///
-/// Three files are read, and a later one overrides an earlier one:
+/// Three files are read. A later file overrides an earlier one:
 ///
 /// 1. the system's, sa.toml in the system configuration folder the library was built with (/usr/local/etc, or /etc for
 ///    the prefix /usr; `pkg-config --variable=configuration libsa` prints its path)
 /// 2. the user's, $XDG_CONFIG_HOME/sa.toml, ~/.config/sa.toml where that is not set
 /// 3. the one that $SA_CONFIG names
 ///
-/// A program that raised its privileges (secure_getenv(3)) reads the first alone.
+/// A program that raised its privileges (secure_getenv(3)) reads the first file only.
 ///
-/// A file counts as a whole or not at all: one that is wrong anywhere is refused, and the others are used. A file that is
-/// not there is nothing special, except that of $SA_CONFIG, which somebody asked for.
+/// A file is used as a whole or not at all: a file with an error anywhere is refused, and the other files are used. A
+/// missing file is no error, except the file that $SA_CONFIG names.
 ///
-/// Registry::refresh() reads the files and uses aliases, carveouts, plugins and quotas; Registry::select() uses order and
-/// devices. The options for pools are for whoever asks for them by Registry::configuration().
+/// Registry::refresh() reads the files and uses aliases, carveouts, plugins and quotas. Registry::select() uses order
+/// and devices. The library itself does not use the options for pools: a program that makes a pool gets them by
+/// Registry::configuration().
 #pragma once
 
 #include <cstddef>
@@ -36,7 +38,7 @@
 
 namespace sa { inline namespace v0 {
 
-/// How much of a heap a program may hold at once.
+/// A limit on the memory of one heap that a program may hold at once.
 struct Quota {
   std::string heap;                   ///< a heap's name, or an alias'
   std::size_t max_bytes = SIZE_MAX;   ///< bytes; SIZE_MAX: any number
@@ -45,46 +47,50 @@ struct Quota {
   friend bool operator==(const Quota&, const Quota&) = default;
 };
 
-/// What the files say together; without any it is as it is made. A value: copy it, compare it.
+/// The merged content of the configuration files. Without files it is as Configuration{}. A value type.
 struct Configuration {
   /// The files that were read, in that order.
   std::vector<std::filesystem::path> files;
   /// Aliases and their candidates (Registry::alias()). A later file replaces an alias of the same name as a whole.
   std::map<std::string, std::vector<std::string>, std::less<>> aliases;
-  /// Heaps, aliases or "backend:*", preferred first when several suit. A later file replaces it as a whole.
+  /// Heaps, aliases or "backend:*" in the order of preference, used when several heaps suit. A later file replaces the
+  /// list as a whole.
   std::vector<std::string> order;
-  /// Reserved ranges, by name, page-aligned, without overlaps. One of size 0 and base 0 is the reserved-memory node of that
-  /// name in the device tree. A later file replaces a carveout of the same name as a whole.
+  /// Reserved physical ranges, sorted by name, page-aligned, without overlaps. A range of size 0 and base 0 stands for
+  /// the reserved-memory node of that name in the device tree. A later file replaces a carveout of the same name as a
+  /// whole.
   std::vector<CarveoutRegion> carveouts;
-  /// At most one for each match. A later file replaces one of the same match as a whole.
+  /// Device profiles, at most one for each match. A later file replaces a profile of the same match as a whole.
   std::vector<DeviceProfile> devices;
-  /// Shared objects in the library's plugin folder, by name, that are loaded for their heaps (docs/plugins.md). Only the system's
-  /// file can have this key: another one that has it is refused.
+  /// Names of shared objects in the library's plugin folder that are loaded for their heaps (docs/plugins.md). Only the
+  /// system's file may have this key: any other file that has it is refused.
   std::vector<std::string> plugins;
-  /// For pools that a program makes; PoolOptions::name is empty. A later file replaces the keys it has.
+  /// Options for pools that a program makes; PoolOptions::name is empty. A later file replaces the keys that it has.
   PoolOptions pool;
-  /// At most one for each heap. A later file replaces one of the same heap as a whole.
+  /// Quotas, at most one for each heap. A later file replaces a quota of the same heap as a whole.
   std::vector<Quota> quotas;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
-/// What load_configuration() found.
+/// The result of load_configuration().
 struct LoadedConfiguration {
-  Configuration configuration; ///< of the files that are right
-  /// For each file of which nothing is used, why: the errno, and in what() a sentence with the file and, as far as it is
-  /// the text that is wrong, line, column and key. EINVAL: the text. ENOENT: $SA_CONFIG names a file that is not there.
+  Configuration configuration; ///< merged from the files without errors
+  /// An Error for each file that is not used. what() names the file and, for an error in the text, line, column and
+  /// key. code() is EINVAL for an error in the text, ENOENT if $SA_CONFIG names a missing file, EPERM if root reads a
+  /// file that another user owns or may write, else the errno of open(2) or read(2).
   std::vector<Error> refused;
 };
 
-/// Reads the three files, and nothing of what a registry has read before. Any thread may call it, while none changes the
-/// environment. Two failed open(2) are all it costs a program without files.
+/// Reads the three configuration files, independently of any registry. Any thread may call it while no thread
+/// changes the environment. For a program without configuration files it costs two failed calls of open(2).
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API LoadedConfiguration load_configuration();
 
-/// Reads one text, UTF-8, of at most 1 MiB, by itself: as if there were no other file. Configuration::files stays empty.
-/// @param source what to call the text in errors, a file's name
-/// @throws Error EINVAL: the text is wrong; the sentence has source:line:column, the key, and what is expected there.
+/// Reads a configuration from a text: UTF-8, at most 1 MiB, as if it were the only file. Configuration::files stays
+/// empty.
+/// @param source the name of the text in errors, such as the path of a file
+/// @throws Error EINVAL: the text has an error; the sentence has source:line:column, the key, and the expected value.
 ///         std::bad_alloc
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source);
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source,

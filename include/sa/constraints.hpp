@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file constraints.hpp
-/// What a device, or several, needs of memory.
+/// Constraints: the demands of one or several devices on memory.
 ///
 /// The textual form, the same in the configuration, on the command line, in messages and in errors, is a list of words
 /// separated by commas, each at most once; the empty text asks for nothing:
@@ -9,7 +9,7 @@
 ///     segments=N          at most N physical runs, N from 1 to 2^32-1
 ///     align=BYTES         the device address is a multiple, a power of two
 ///     size-align=BYTES    the buffer's size is a multiple, any number above 0
-///     max-address=BYTES   every address lies below: 4G for a device that drives 32 address lines
+///     max-address=BYTES   every address is lower: 4G for a device that drives 32 address lines
 ///     cached, uncached    how the CPU reads it
 ///     coherent            CPU and device see each other's writes without SYNC
 ///     dma-buf             the descriptor is a real dma-buf
@@ -18,8 +18,9 @@
 /// BYTES is decimal or 0x hexadecimal, above 0 and below 2^64, with K, M, G, T, P or E for a power of 1024 (after 0x an E is
 /// a digit). N is decimal.
 ///
-/// No memory can be cached and uncached; or protected and either of them, since both say how the CPU maps it; or aligned to
-/// so much that no address but 0 is left below the limit (align=4G,max-address=4G), since no kernel hands out page 0.
+/// Three combinations conflict. Memory cannot be both cached and uncached. Memory that is protected can be neither,
+/// since both say how the CPU maps it. An alignment must leave an address other than 0 below max-address
+/// (align=4G,max-address=4G leaves none), since no kernel hands out page 0.
 #pragma once
 
 #include <cstdint>
@@ -33,36 +34,39 @@ namespace sa { inline namespace v0 {
 
 /// A set of demands on memory; the default demands nothing. A value: copy it, compare it, change its members.
 struct Constraints {
-  std::uint64_t alignment = 1;      ///< bytes, a power of two; of the device address
+  std::uint64_t alignment = 1;      ///< bytes, a power of two; the device address is a multiple of it
   std::uint64_t size_alignment = 1; ///< bytes, above 0; the buffer's size is a multiple of it
-  std::uint64_t max_address = 0;    ///< bytes; every physical address lies below it; 0: anywhere
+  std::uint64_t max_address = 0;    ///< bytes; every physical address is lower; 0: any address
   std::uint32_t max_segments = 0;   ///< physical runs at most; 1: contiguous; 0: any number
   bool cached = false;              ///< CPU reads are cached
   bool uncached = false;            ///< CPU reads are not cached
-  bool coherent = false;            ///< needs no SYNC
-  bool dma_buf = false;             ///< a device imports it by its descriptor
+  bool coherent = false;            ///< CPU and device see each other's writes without DMA_BUF_IOCTL_SYNC
+  bool dma_buf = false;             ///< the descriptor is a real dma-buf, which a device can import
   bool protected_memory = false;    ///< the CPU cannot map it
 
   friend bool operator==(const Constraints&, const Constraints&) noexcept = default;
 };
 
-/// What satisfies both, and nothing more: associative, commutative and idempotent, with Constraints{} as the neutral one.
-/// Alignments become their least common multiple, limits the lower one, and what either needs is needed. Several merged
-/// in any order give the same, or conflict in every order.
-/// @throws Error EINVAL: no memory can satisfy both (the sentence names the two that conflict; a common multiple of 2^64 or
-///         more is a conflict too), or one of the two alone is out of range or in conflict with itself.
+/// Merges two sets of constraints into the weakest one that satisfies both. Alignments become their least common
+/// multiple, a limit becomes the lower of the two, and a flag is set if either has it. The operation is associative,
+/// commutative and idempotent, and Constraints{} is its neutral element: several sets give the same result in any
+/// order, or conflict in every order.
+/// @throws Error EINVAL: no memory can satisfy both (the sentence names the two demands that conflict; a common
+///         multiple of 2^64 or more is a conflict too), or one argument alone is out of range or contradicts itself.
 [[nodiscard]] SA_API Constraints merge(const Constraints& a, const Constraints& b);
 [[nodiscard]] SA_API Constraints merge(const Constraints& a, const Constraints& b, std::error_code& ec) noexcept;
 
-/// Reads the textual form, words in any order, each at most once, contiguous and segments=N being one; spaces, tabs and line
-/// ends around a word are passed over. What it returns, merge() takes.
-/// @throws Error EINVAL: names the word that is unknown, empty, twice there, without its value or with one it does not take,
-///         out of its range or in conflict with another.
+/// Reads constraints from their textual form. The words may come in any order, each at most once; contiguous and
+/// segments=N count as the same word. Spaces, tabs and line ends around a word are ignored. merge() accepts every
+/// result.
+/// @throws Error EINVAL: a word is unknown, empty, repeated, without its value, with a value that it does not take or
+///         out of range, or it conflicts with another word; the sentence names the word.
 [[nodiscard]] SA_API Constraints parse_constraints(std::string_view text);
 [[nodiscard]] SA_API Constraints parse_constraints(std::string_view text, std::error_code& ec) noexcept;
 
-/// The textual form, in the order of the list above, without what is not demanded: "contiguous" for one segment, bytes in
-/// the largest unit that is exact. parse_constraints() reads exactly the same value from it, if it is one that merge() takes.
+/// Writes constraints in their textual form, in the order of the list at the top of this file. Members that demand
+/// nothing are left out, one segment is "contiguous", and bytes are in the largest unit that is exact.
+/// parse_constraints() reads the same value from the text, if merge() accepts that value.
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API std::string to_string(const Constraints& constraints);
 

@@ -11,10 +11,10 @@
 
 namespace sa { inline namespace v0 {
 
-/// What a failing call throws.
+/// The exception that a failing call throws.
 ///
 /// code() holds the errno in std::system_category(), so `error.code() == std::errc::not_enough_memory` works.
-/// what() is a sentence for a person: what was asked, of which heap, what the kernel said and what to do.
+/// what() is a sentence for a person: the request, the heap, the kernel's answer and the remedy.
 ///
 /// Every function that throws it has a twin with a trailing `std::error_code&` that is noexcept: it sets the code,
 /// clears it on success, and returns an empty result on failure.
@@ -22,8 +22,8 @@ class SA_API Error : public std::system_error {
 public:
   /// @param code the errno, in std::system_category()
   /// @param heap the heap's name; empty where no heap was involved
-  /// @param operation what was asked, "allocate 4096 bytes"
-  /// @param explanation what the kernel said and what to do; empty: the code's own message
+  /// @param operation the operation that failed, "allocate 4096 bytes"
+  /// @param explanation the kernel's answer and the remedy; empty: the code's own message
   Error(std::error_code code, std::string heap, std::string operation, const std::string& explanation);
   Error(const Error&) noexcept = default;
   Error& operator=(const Error&) noexcept = default;
@@ -31,10 +31,10 @@ public:
 
   [[nodiscard]] const char* what() const noexcept override;
 
-  /// The heap that was asked, canonical name or alias; empty where none was.
+  /// The canonical name or alias of the heap that was asked; empty where no heap was involved.
   [[nodiscard]] const std::string& heap() const noexcept;
 
-  /// What was asked, "allocate 4096 bytes".
+  /// The operation that failed, "allocate 4096 bytes".
   [[nodiscard]] const std::string& operation() const noexcept;
 
 private:

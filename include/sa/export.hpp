@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file export.hpp
-/// Symbol visibility: the library is built with hidden visibility, and what carries SA_API is its binary interface.
+/// Symbol visibility: the library is built with hidden visibility, and the declarations with SA_API are its binary
+/// interface.
 #pragma once
 
 #ifdef _GLIBCXX_DEBUG // such a program would link, and crash where it is handed a std::vector
@@ -10,7 +11,7 @@
 /// A shared library or plugin that contains libsa.a is compiled with SA_STATIC, so that it exports nothing of libsa: two
 /// plugins in one process can then contain two versions of it.
 ///
-/// SA_PRIVATE: of an SA_API class, what its users cannot call.
+/// SA_PRIVATE marks a member of an SA_API class that its users cannot call, and that is not exported.
 #ifdef SA_STATIC
 #define SA_API
 #define SA_PRIVATE

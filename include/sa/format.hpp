@@ -17,8 +17,9 @@
 
 namespace sa { inline namespace v0 {
 
-/// Four characters as a number, the first one lowest, as fourcc_code() and v4l2_fourcc() count them. Fewer characters are
-/// filled up with spaces, more than four are cut off.
+/// Makes a format code of four characters, the first one in the lowest byte, as fourcc_code() (drm_fourcc.h) and
+/// v4l2_fourcc() (linux/videodev2.h) do. Fewer characters are filled up with spaces; characters after the fourth are
+/// ignored.
 [[nodiscard]] constexpr std::uint32_t fourcc(std::string_view characters) noexcept {
   std::uint32_t code = 0;
   for (unsigned i = 0; i < 4; ++i) {
@@ -27,7 +28,7 @@ namespace sa { inline namespace v0 {
   return code;
 }
 
-/// A format's code in drm_fourcc.h; Wayland, EGL, Vulkan and FFmpeg's DRM frames have the same. 0: none.
+/// A format's code in drm_fourcc.h. Wayland, EGL, Vulkan and FFmpeg's DRM frames use the same codes. 0: none.
 struct DrmFourcc {
   std::uint32_t code = 0;
   explicit constexpr operator bool() const noexcept { return code != 0; }
@@ -41,30 +42,30 @@ struct V4l2Fourcc {
   friend constexpr auto operator<=>(V4l2Fourcc, V4l2Fourcc) noexcept = default;
 };
 
-/// The code as text, "NV12", without spaces at its end; "0x0000007f" where a character is not printable, "-" for none.
-/// V4L2's bit for big-endian pixels (V4L2_PIX_FMT_FLAG_BE) is written as "-BE" behind the characters.
+/// The code as text: "NV12", without spaces at its end; "0x0000007f" if a character is not printable; "-" for none.
+/// V4L2's bit for big-endian pixels (v4l2_fourcc_be() in linux/videodev2.h) is written as "-BE" behind the characters.
 /// @throws std::bad_alloc
 [[nodiscard]] SA_API std::string to_string(DrmFourcc code);
 [[nodiscard]] SA_API std::string to_string(V4l2Fourcc code);
 
 /// How the pixels of one plane lie in a row.
 struct FormatPlane {
-  std::uint8_t bytes = 0;  ///< that one group takes
-  std::uint8_t pixels = 1; ///< samples of this plane, side by side, that make a group
+  std::uint8_t bytes = 0;  ///< size of one group of samples, bytes
+  std::uint8_t pixels = 1; ///< samples of this plane, side by side, in one group
   std::uint8_t hsub = 1;   ///< pixels of the picture, side by side, that share one sample of this plane
   std::uint8_t vsub = 1;   ///< the same, one above the other
 };
 
-/// A row of the table.
+/// A row of the table of formats.
 struct FormatInfo {
   std::string_view name;        ///< unique; DRM's where DRM has the format ("NV12", "XRGB8888"), else V4L2's ("SRGGB8")
   std::string_view gstreamer;   ///< GstVideoFormat's name; empty: there is none
-  DrmFourcc drm;                ///< none of Bayer and MIPI-packed formats
-  V4l2Fourcc v4l2;              ///< all planes in one buffer, one behind the other
-  V4l2Fourcc v4l2_split;        ///< a buffer for each plane ("NM12"); none for formats of one plane
-  std::uint8_t width_step = 1;  ///< pixels; a width that is no multiple is laid out as the next one
-  std::uint8_t height_step = 1; ///< pixels, likewise
-  std::uint8_t plane_count = 0;
+  DrmFourcc drm;                ///< Bayer and MIPI-packed formats have none
+  V4l2Fourcc v4l2;              ///< the code for all planes in one buffer, one behind the other
+  V4l2Fourcc v4l2_split;        ///< the code for a buffer for each plane ("NM12"); formats of one plane have none
+  std::uint8_t width_step = 1;  ///< pixels; a width is laid out as the next multiple
+  std::uint8_t height_step = 1; ///< pixels; a height is laid out as the next multiple
+  std::uint8_t plane_count = 0; ///< 1 to 4; 0: no format
   std::array<FormatPlane, 4> planes{};
 };
 
@@ -74,11 +75,13 @@ public:
   /// None: name() is empty.
   constexpr Format() noexcept = default;
 
-  /// The format that somebody calls @p name; none when the table has no such name. Taken are FormatInfo::name, GStreamer's
-  /// name, and a code with whose it is: "drm:RG16", "v4l2:RG16".
+  /// Finds a format by a name: FormatInfo::name, GStreamer's name, or a code behind "drm:" or "v4l2:" ("drm:RG16",
+  /// "v4l2:RG16"). None when the table has no such format.
   [[nodiscard]] static Format find(std::string_view name) noexcept;
+  /// Finds a format by its DRM code; none when the table has no such format.
   [[nodiscard]] static Format find(DrmFourcc code) noexcept;
-  /// @param code of one buffer ("NV12") or of a buffer for each plane ("NM12"): both are the format NV12
+  /// Finds a format by its V4L2 code.
+  /// @param code for one buffer ("NV12") or for a buffer for each plane ("NM12"): both are the format NV12
   [[nodiscard]] static Format find(V4l2Fourcc code) noexcept;
 
   /// Every format of the table, in its order.

@@ -11,8 +11,8 @@
 ///         std::ranges::fill(row, std::byte{16});
 ///       }
 ///     }
-///
-/// Threads: distinct Image and ImageAccess objects are independent; one object needs outside synchronisation.
+/// Threads: different threads may use distinct Image and ImageAccess objects at once. Threads that use the same object need
+/// a lock of their own.
 #pragma once
 
 #include <array>
@@ -30,18 +30,19 @@
 
 namespace sa { inline namespace v0 {
 
-/// What is asked of Registry::select_image() and Registry::allocate() for a picture.
+/// A request for a picture, for Registry::select_image() and Registry::allocate().
 struct ImageRequest {
-  std::uint32_t width = 0;       ///< pixels that are to be seen, 1 to max_image_side
-  std::uint32_t height = 0;      ///< pixels that are to be seen, likewise
-  std::vector<Format> formats{}; ///< by preference; empty: any that all devices share, in the table's order
-  Colour colour{};
-  /// What else the memory must be, and its name. Its size is a least number of bytes for each buffer; 0: as the layout says.
+  std::uint32_t width = 0;       ///< visible pixels, 1 to max_image_side
+  std::uint32_t height = 0;      ///< visible pixels, 1 to max_image_side
+  std::vector<Format> formats{}; ///< preferred first; empty: any that all devices share, in the table's order
+  Colour colour{};               ///< meaning of the pixels' values
+  /// Further demands on the memory, and its name. memory.size is a minimum for each buffer, in bytes; 0: as the layout
+  /// says.
   AllocRequest memory{};
 };
 
-/// The rows of one plane, to be gone through from first to last or asked for by number. Valid as long as the ImageAccess that
-/// it is from; a value.
+/// The rows of one plane: a range that can be iterated or indexed. A value type, valid as long as the ImageAccess from
+/// which it came.
 class PlaneRows {
 public:
   class Iterator {
@@ -73,15 +74,17 @@ public:
 
   /// No rows.
   PlaneRows() noexcept = default;
-  /// @param first where the first row begins; @param bytes of a row that are to be seen; @param stride bytes from one row to
-  /// the next; @param rows how many there are to be seen
+  /// @param first the beginning of the first row
+  /// @param bytes visible bytes of a row
+  /// @param stride bytes from one row to the next
+  /// @param rows number of visible rows
   PlaneRows(std::byte* first, std::size_t bytes, std::size_t stride, std::uint32_t rows) noexcept
       : first_(first), bytes_(bytes), stride_(stride), rows_(rows) {}
 
-  [[nodiscard]] std::uint32_t size() const noexcept { return rows_; }     ///< rows
-  [[nodiscard]] std::size_t row_bytes() const noexcept { return bytes_; } ///< bytes of each, without padding
-  [[nodiscard]] std::size_t stride() const noexcept { return stride_; }   ///< bytes from one to the next
-  [[nodiscard]] std::byte* data() const noexcept { return first_; }       ///< where the first row begins
+  [[nodiscard]] std::uint32_t size() const noexcept { return rows_; }     ///< number of rows
+  [[nodiscard]] std::size_t row_bytes() const noexcept { return bytes_; } ///< bytes of each row, without padding
+  [[nodiscard]] std::size_t stride() const noexcept { return stride_; }   ///< bytes from one row to the next
+  [[nodiscard]] std::byte* data() const noexcept { return first_; }       ///< the beginning of the first row
   [[nodiscard]] Iterator begin() const noexcept { return {first_, bytes_, stride_, rows_}; }
   [[nodiscard]] Iterator end() const noexcept { return {}; }
 
@@ -95,22 +98,22 @@ private:
   std::uint32_t rows_ = 0;
 };
 
-/// A stretch of time in which the CPU may touch all buffers of an image: a CpuAccess of each.
+/// A period in which the CPU may access all buffers of an image: a CpuAccess to each.
 class SA_API ImageAccess {
 public:
   /// Empty: plane() has no rows.
   ImageAccess() noexcept = default;
 
-  /// Whether an access lasts.
+  /// Whether the access still lasts.
   explicit operator bool() const noexcept { return static_cast<bool>(buffers_[0]); }
 
-  /// The rows of @p plane while the access lasts; none for a plane that the format does not have. Not to be had of a
-  /// temporary, whose access ends with the statement.
+  /// The rows of @p plane while the access lasts; none for a plane that the format does not have. A temporary has no
+  /// plane(), since its access ends with the statement: give the access a name.
   [[nodiscard]] PlaneRows plane(unsigned plane) const& noexcept;
   PlaneRows plane(unsigned plane) const&& = delete;
 
-  /// Ends the access now. The object is empty afterwards, also on failure; each buffer's access is ended.
-  /// @throws Error EBADF on an empty object; what DMA_BUF_IOCTL_SYNC reports, the first of several
+  /// Ends the access to each buffer now. The object is empty afterwards, also on failure.
+  /// @throws Error EBADF: the object is empty. Any other code: the first DMA_BUF_IOCTL_SYNC that failed.
   void end();
   void end(std::error_code& ec) noexcept;
 
@@ -120,41 +123,45 @@ private:
   ImageLayout layout_;
 };
 
-/// Owns the buffers of a picture. Default-made and moved-from objects are empty.
+/// Owns the buffers of a picture. Default-constructed and moved-from objects are empty.
 class SA_API Image final {
 public:
   Image() noexcept = default;
 
-  /// Puts buffers and a layout together.
-  /// @param buffers as many as the layout has; owned from here on, let go of when the import is refused
-  /// @throws Error EINVAL: check() refuses the layout; there are more or fewer buffers; a buffer is empty, or smaller than the
-  ///         layout says
+  /// Makes an image of existing buffers and a layout.
+  /// @param buffers as many as the layout has. The image owns them from here on; they are given back when the import is refused
+  /// @throws Error EINVAL: check() refuses the layout; the number of buffers is wrong; or a buffer is empty, or smaller
+  ///         than in the layout
   [[nodiscard]] static Image import(const ImageLayout& layout, std::vector<DmaBuf> buffers);
   [[nodiscard]] static Image import(const ImageLayout& layout, std::vector<DmaBuf> buffers, std::error_code& ec) noexcept;
 
-  /// Whether it holds buffers.
+  /// Whether the image holds buffers.
   explicit operator bool() const noexcept { return !buffers_.empty(); }
 
+  /// The layout of the picture in its buffers.
   [[nodiscard]] const ImageLayout& layout() const noexcept { return layout_; }
 
-  /// Says that the picture lies otherwise in the same buffers: a driver that begins its pixels later (v4l2_plane::data_offset), a
-  /// decoder whose stream changed. An access that lasts keeps the layout it began with.
+  /// Changes the layout of the picture in the same buffers, because a driver puts the pixels behind data of its own
+  /// (v4l2_plane::data_offset), or a decoder's stream has changed. An access that lasts keeps the layout with which it
+  /// began.
   /// @throws Error EINVAL: as import(); EBADF: an empty image. The layout stays as it was.
   void set_layout(const ImageLayout& layout);
   void set_layout(const ImageLayout& layout, std::error_code& ec) noexcept;
 
+  /// All buffers of the image, borrowed.
   [[nodiscard]] std::span<const DmaBuf> buffers() const noexcept { return buffers_; }
+  /// One buffer of the image, borrowed. @p index must be below layout().buffer_count().
   [[nodiscard]] const DmaBuf& buffer(unsigned index) const noexcept { return buffers_[index]; }
 
-  /// The buffer in which @p plane of the format lies.
+  /// The buffer in which @p plane lies, borrowed. @p plane must be below layout().plane_count().
   [[nodiscard]] const DmaBuf& buffer_of(unsigned plane) const noexcept { return buffers_[layout_.planes[plane].buffer]; }
 
-  /// Maps (once) and begins CPU access to all buffers; see DmaBuf::access().
-  /// @throws Error EBADF: an empty image. What DmaBuf::access() reports; no access lasts then.
+  /// Maps all buffers of the image (once) and begins CPU access to them; see DmaBuf::access().
+  /// @throws Error EBADF: an empty image. Else as DmaBuf::access(). On failure no access lasts.
   [[nodiscard]] ImageAccess access(Access access) const;
   [[nodiscard]] ImageAccess access(Access access, std::error_code& ec) const noexcept;
 
-  /// Gives the buffers away; the object is empty.
+  /// Gives the buffers to the caller. The object is empty afterwards.
   [[nodiscard]] std::vector<DmaBuf> release() noexcept;
 
 private:

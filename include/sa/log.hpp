@@ -2,31 +2,34 @@
 /// @file log.hpp
 /// Where the library's log goes.
 ///
-/// By default it goes to standard error, at the level that the environment variable SA_LOG names: trace, debug, info, warn (which
-/// is the default), error, critical or off. A program that uses spdlog can register a logger of the name "sa" in place of that.
+/// By default the log goes to standard error. The environment variable SA_LOG sets its level: trace, debug, info, warn
+/// (the default), error, critical or off. A program that uses spdlog can register a logger with the name "sa", which
+/// then gets the log.
 #pragma once
 
 #include <sa/export.hpp>
 
 namespace sa { inline namespace v0 {
 
-/// How urgent a sentence is; the numbers are those of syslog(3).
+/// The urgency of a sentence. The numbers are those of syslog(3).
 enum class LogLevel : int {
-  Warning = 4, ///< somebody should mend something
-  Debug = 7,   ///< a step of the library, for those who look for a fault
+  Warning = 4, ///< a trouble that a person should fix
+  Debug = 7,   ///< a step of the library, for the search for a fault
 };
 
+/// A function that gets the log.
 /// @param data as it was given to set_log()
-/// @param level a LogLevel, as a number, so that a function in C serves
-/// @param sentence ends with a zero; valid during the call
+/// @param level a LogLevel as a number, so that the function can be written in C
+/// @param sentence UTF-8, ends with a zero; valid during the call
 using LogFunction = void (*)(void* data, int level, const char* sentence);
 
-/// Hands the log to @p function, in place of standard error and of spdlog.
+/// Sends the library's log to @p function, instead of standard error or spdlog.
 ///
-/// Any thread may call the function, also one of the library's own; no lock is held then, and it may call the library. Set it
-/// before other threads use the library: a call of the former one may still run when this returns, so @p data has to live on.
-/// @param function null: as by default
-/// @param most the last level that is handed on: Warning, or Debug for both
+/// Threads: the function is called on any thread, also on threads of the library. The library holds no lock during the
+/// call, so the function may call the library. Call set_log() before other threads use the library: a call of the
+/// former function may still run when set_log() returns, so @p data must stay valid until the process ends.
+/// @param function null: standard error or spdlog again
+/// @param most the most detailed level that is sent: Warning, or Debug for both
 /// @throws std::bad_alloc
 SA_API void set_log(LogFunction function, void* data = nullptr, LogLevel most = LogLevel::Warning);
 

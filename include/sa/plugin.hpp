@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /// @file plugin.hpp
-/// A plugin that a program brings itself: its author's test, which runs before anything is installed.
+/// Heaps of a plugin that is linked into the program itself, such as the test that a plugin's author runs before the
+/// plugin is installed.
 ///
-/// Registry::refresh() loads the plugins that the system's configuration names (docs/plugins.md); it needs none of this.
+/// Other programs do not need this header: Registry::refresh() loads the plugins that the system's configuration names
+/// (docs/plugins.md).
 #pragma once
 
 #include <memory>
@@ -16,10 +18,10 @@ struct sa_heap_plugin; // sa/heap_plugin.h
 
 namespace sa { inline namespace v0 {
 
-/// The heaps that @p plugin describes, named "NAME:INSTANCE", for Registry::add() or sa::conformance::run().
-/// @param name of letters, digits and ,._+-@#, and no backend of the library's
-/// @param plugin what its sa_heap_plugin_1() returned; its code must not be unloaded
-/// @throws Error EINVAL: the name, another version, a missing function, a description that cannot be. std::bad_alloc
+/// Makes the heaps that @p plugin describes, named "NAME:INSTANCE", for Registry::add() or sa::conformance::run().
+/// @param name letters, digits and ,._+-@#; not the name of a backend of the library
+/// @param plugin the result of the plugin's sa_heap_plugin_1(); the plugin's code must not be unloaded
+/// @throws Error EINVAL: a malformed name, another version, a missing function, or an invalid description. std::bad_alloc
 [[nodiscard]] SA_API std::vector<std::shared_ptr<Heap>> make_plugin_heaps(std::string_view name, const sa_heap_plugin* plugin);
 
 }} // namespace sa::v0

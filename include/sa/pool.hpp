@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /// @file pool.hpp
-/// Buffers that are used again: a heap around a heap.
+/// Pools: a heap around another heap that keeps freed buffers and hands them out again.
 ///
-/// A fresh buffer costs its zeroing and a page fault for each of its pages, a thousand times what it costs to write it
-/// again. A Pool keeps what its users let go of, mapping and descriptor included, and hands it to the next request of
-/// the same class: size (rounded as the heap rounds), constraints, flags and required traits. That makes no system call and
-/// takes no memory, unless the buffer was given away (see Recycle): then it makes two or three system calls.
+/// A fresh buffer must be zeroed, and each of its pages costs a page fault: a thousand times the cost of reusing a
+/// buffer. A Pool keeps the buffers that its users free, with mapping and descriptor. It hands a kept buffer to the
+/// next request of the same size class: the same size (rounded as the heap rounds), constraints, flags and required
+/// traits. This makes no system call and allocates no memory. A buffer that was given away (see Recycle) costs two or
+/// three system calls.
 #pragma once
 
 #include <chrono>
@@ -25,38 +26,42 @@ class FreeLists;
 struct SizeClass;
 }
 
-/// When a buffer may be used again. One that nobody else ever got (no DmaBuf::fd(), dup(), release(),
-/// import_sync_file(), sa::send(), and no fork(2) while it was in use) always is. The others were given away:
+/// When a pool may reuse a buffer. A buffer counts as given away after DmaBuf::fd(), dup(), release(),
+/// import_sync_file(), sa::send(), or a fork(2) while it was in use. A buffer that was not given away is always reused.
 enum class Recycle {
-  /// Given away: only when nobody else has it any more and no device works on it. That can be told for the kernel's own
-  /// dma-heaps, ION, udmabuf and this project's modules (Memory::count_tells): the `count` in the dma-buf's
-  /// /proc/self/fdinfo (Documentation/filesystems/proc.rst) is this process' own descriptor and mapping, and its fences are
-  /// signalled. A buffer that somebody still has when it comes back is set aside, within max_free_bytes, and looked at again
-  /// when a later request finds no free one: a V4L2 queue lets go of a buffer when another one is queued in its place.
-  /// It is freed when it gets older than max_age, or when a free buffer needs its room.
+  /// Reuses a given-away buffer only when the pool is its last holder and no device works on it. The kernel tells this
+  /// for its own dma-heaps, ION, udmabuf and this project's modules (Memory::count_tells): the `count` in the dma-buf's
+  /// /proc/self/fdinfo (Documentation/filesystems/proc.rst) has only this process' own descriptor and mapping, and all
+  /// fences are signalled. A buffer that has another holder when it comes back is set aside, within max_free_bytes. The
+  /// pool checks it again when a later request finds no free buffer: a V4L2 queue releases a buffer when another one is
+  /// queued in its slot. A buffer that is set aside is freed when it gets older than max_age, or when a free buffer
+  /// needs its room.
   ///
-  /// Costs two system calls for each use, three where the buffer was set aside, and one more descriptor for each such buffer:
-  /// its fdinfo file stays open. A pool that runs out of descriptors (EMFILE, ENFILE) closes these first.
+  /// The check costs two system calls for each use, three if the buffer was set aside, and one more descriptor for each
+  /// such buffer, whose fdinfo file stays open. A pool that runs out of descriptors (EMFILE, ENFILE) closes these files
+  /// first.
   ///
-  /// Every other buffer that was given away is freed, since nobody can tell who has it: memfds, DRM buffers and carveouts
-  /// through /dev/mem.
+  /// Every other buffer that was given away is freed, since no interface tells its holders: memfds, DRM buffers and
+  /// carveouts through /dev/mem.
   WhenUnshared,
-  /// Always: for an owner who queues the same buffers to the same device for ever, where the device holds on to them
-  /// (V4L2 until REQBUFS(0)). The risk is the owner's: whoever still has the descriptor, a mapping or a running job sees
-  /// and changes what the next user of the buffer writes.
+  /// Always reuses a buffer, for a program that queues the same buffers to the same device all the time, while the
+  /// device holds them (V4L2 until REQBUFS(0)). The risk is the program's: a device or process that still has the
+  /// descriptor, a mapping or a running job sees and changes the contents that the buffer's next user writes.
   Always,
 };
 
+/// Options of a Pool.
 struct PoolOptions {
-  /// Bytes kept at most, as large as the buffers really are: those that are free or set aside, and all reserved ones, which
-  /// own their room while they are in use. 0 keeps nothing.
+  /// Bytes that the pool keeps at most, counted by the buffers' real sizes: free buffers, buffers that are set aside,
+  /// and all reserved buffers, also while they are in use. 0: the pool keeps nothing.
   std::size_t max_free_bytes = std::size_t{256} << 20;
-  /// A free buffer older than this is given back, at the latest a quarter of it later. milliseconds::max(): never. 0
-  /// keeps nothing. Buffers of reserve() do not age.
+  /// The age at which a free buffer is given back; it can last a quarter of this longer. milliseconds::max(): never. 0: the pool
+  /// keeps nothing. Reserved buffers do not age.
   std::chrono::milliseconds max_age{10000};
+  /// When a buffer that was given away may be reused.
   Recycle recycle = Recycle::WhenUnshared;
-  /// Zero a buffer before it is used again. Without it a pool hands out what its own users wrote before, and none of its
-  /// buffers has Trait::Zeroed. For pools whose users do not trust each other.
+  /// Whether to zero a buffer before it is reused, for a pool whose users do not trust each other. If false, a buffer
+  /// has the contents that its last user wrote, and no buffer of the pool has Trait::Zeroed.
   bool zero = false;
   /// info().name; empty: the upstream's name. DmaBuf::heap() is always the name of the heap that made the memory.
   std::string name{};
@@ -64,62 +69,68 @@ struct PoolOptions {
   friend bool operator==(const PoolOptions&, const PoolOptions&) = default;
 };
 
-/// What a pool did, and holds. Each number is exact when nobody uses the pool meanwhile; together they are no snapshot.
+/// Counts of a pool. Each number is exact while no other thread uses the pool. The numbers are read one after the
+/// other, so together they are not a snapshot.
 struct PoolStatistics {
   std::uint64_t hits = 0;         ///< allocations served by a free buffer
-  std::uint64_t misses = 0;       ///< allocations that went upstream and succeeded
+  std::uint64_t misses = 0;       ///< allocations that went to the upstream and succeeded
   std::uint64_t live = 0;         ///< buffers of this pool in use
   std::uint64_t free_buffers = 0; ///< buffers kept free
-  std::uint64_t set_aside = 0;    ///< buffers kept that somebody else had when they came back (Recycle::WhenUnshared)
-  std::uint64_t free_bytes = 0;   ///< bytes of both
-  std::uint64_t freed_shared = 0; ///< freed, not kept: given away, and perhaps still seen by somebody (Recycle)
+  std::uint64_t set_aside = 0;    ///< buffers that had another holder when they came back, and are kept (Recycle::WhenUnshared)
+  std::uint64_t free_bytes = 0;   ///< bytes of free_buffers and set_aside
+  std::uint64_t freed_shared = 0; ///< freed, not kept: given away, and perhaps still held elsewhere (Recycle)
   std::uint64_t freed_full = 0;   ///< freed, not kept: no room under max_free_bytes, or the pool is gone
   std::uint64_t freed_old = 0;    ///< kept free, then given back for its age
 
   friend bool operator==(const PoolStatistics&, const PoolStatistics&) = default;
 };
 
-/// A heap that keeps what is let go of and hands it out again.
+/// A heap that keeps freed buffers of another heap, its upstream, and hands them out again.
 ///
-/// Traits, limits and errors are those of the heap around which it is. When that runs out (ENOMEM, EDQUOT, EMFILE,
-/// ENFILE) the pool gives its free buffers back, save those of reserve(), and asks once more.
+/// A pool has the traits, limits and errors of its upstream. When the upstream runs out (ENOMEM, EDQUOT, EMFILE,
+/// ENFILE), the pool gives its free buffers back, except reserved ones, and asks once more.
 ///
 /// A buffer comes back when the last of its DmaBuf, Mappings and CpuAccesses ends, on any thread. A pool may end before
-/// its buffers: they are freed then. What upstream imported, or took from a pool of its own, is passed through as it is.
+/// its buffers: these are then freed when they end. Buffers that the upstream imported, or took from a pool of its own,
+/// are passed through unchanged.
 ///
 /// A reused buffer has the name of its new request, except in the kernel, which keeps the old one until set_name().
 ///
-/// fork(2): the child's pools begin empty; what the parent kept free is the parent's, and the child closes its copies
-/// when it first allocates. A child never keeps a buffer that its parent made. A fork that goes past the C library
-/// (_Fork(), clone(2) with neither CLONE_VM nor an exec) is not noticed: such a child must not touch its parent's pools.
+/// fork(2): the child's pools begin empty. The parent's free buffers stay the parent's; the child closes its copies
+/// when it first allocates. A child never keeps a buffer that its parent made. The library does not notice a fork that
+/// bypasses the C library (_Fork(), clone(2) with neither CLONE_VM nor an exec): such a child must not use its parent's
+/// pools.
 ///
-/// Threads: any number may use a pool at once. One lock guards its lists; it is never held during a system call that can
-/// block, nor while memory is made or freed.
+/// Threads: any number of threads may use one pool at once. One lock guards its lists. It is never held during a system
+/// call that can block, nor while memory is made or freed.
 ///
-/// A pool whose requests mostly go upstream although buffers come back logs one warning that names the remedy.
+/// A pool logs one warning, with the remedy, when most of its requests go to the upstream although buffers come back.
 class SA_API Pool final : public Heap {
 public:
-  /// @param upstream the heap to ask; kept
+  /// Makes an empty pool.
+  /// @param upstream the heap that makes the buffers; the pool keeps a reference
   /// @throws Error EINVAL: no upstream, a negative max_age, an unknown Recycle, a malformed name
   explicit Pool(std::shared_ptr<Heap> upstream, PoolOptions options = {});
-  /// Frees what it keeps. Buffers in use stay valid.
+  /// Frees the buffers that the pool keeps. Buffers in use stay valid.
   ~Pool() override;
 
-  /// What upstream said of itself when the pool was made, without Trait::Zeroed unless PoolOptions::zero.
+  /// A copy of the upstream's description, taken when the pool was made. Without PoolOptions::zero it lacks
+  /// Trait::Zeroed.
   [[nodiscard]] const HeapInfo& info() const noexcept override { return info_; }
 
-  /// Allocates @p count buffers now and keeps them free for such requests, until trim(): what is known to be needed from
-  /// a region that fragments, CMA, is reserved at start and never given back. Reserved buffers own their part of
-  /// max_free_bytes, do not age, and come back after each use whatever other requests do, as long as Recycle lets them. All
-  /// or none; free buffers that are not reserved make room.
-  /// @throws Error ENOMEM: they and what is reserved already are more than max_free_bytes; whatever upstream reports.
-  ///         EOPNOTSUPP: upstream's buffers cannot be kept.
+  /// Allocates @p count buffers now, and keeps them free for requests of the same size class until trim(). A program reserves at
+  /// its start the buffers that it will need from a region that fragments, such as CMA. Reserved buffers count against
+  /// max_free_bytes also while they are in use, do not age, and come back to the pool after each use, as far as Recycle allows.
+  /// Free buffers that are not reserved are freed to make room. Either all @p count buffers are reserved, or none.
+  /// @throws Error ENOMEM: all reserved buffers together would exceed max_free_bytes. EOPNOTSUPP: the upstream's buffers cannot
+  ///         be kept. Else as allocate() of the upstream.
   void reserve(std::size_t count, const AllocRequest& request);
   void reserve(std::size_t count, const AllocRequest& request, std::error_code& ec) noexcept;
 
-  /// Gives every buffer back that is kept, reserved ones too.
+  /// Frees all buffers that the pool keeps, reserved ones too.
   void trim() noexcept;
 
+  /// The counts of the pool now.
   [[nodiscard]] PoolStatistics statistics() const noexcept;
 
 protected:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file sa.h
- * The C interface: memory, and pictures, that devices can share, from any heap of the machine. C11, and C++ from C++17 on,
- * also without exceptions. Link libsa-c (pkg-config libsa-c).
+ * The C interface of libsa: it allocates buffers and pictures that devices can share, from any heap of the machine.
+ * C11, and C++ from C++17 on, also without exceptions. Link libsa-c (pkg-config libsa-c).
  *
  *     int fd = sa_alloc_fd("cma|dma-heap:system", 3110400, "frame");
  *     if (fd < 0) {
@@ -24,9 +24,9 @@
  * header runs as long as members that this library does not know are 0; else it gets EOPNOTSUPP. A struct_size that is smaller than
  * the first version's is EINVAL.
  *
- * Threads. Any thread may call any function, also several threads on the same handle, as long as each holds a reference. Two
- * functions need a handle that no other thread uses: sa_dmabuf_set_name() and sa_image_set_layout(). Calls on one socket need an
- * order that the caller makes.
+ * Threads. Any thread may call any function, also several threads on the same handle, as long as each holds a
+ * reference. Two functions need a handle that no other thread uses: sa_dmabuf_set_name() and sa_image_set_layout().
+ * Threads that use the same socket need a lock of their own.
  *
  * fork(2). Handles keep working in the child. A pool begins empty there: its free buffers stay the parent's. A buffer that both
  * processes hold is the same memory.
@@ -89,7 +89,7 @@ SA_C_API const char *sa_version(void);
 /* --- failures and log --------------------------------------------------------------------------------------------------- */
 
 /**
- * The sentence of this thread's last call that failed: what was asked, of which heap, what the kernel said and what to do.
+ * The sentence of this thread's last call that failed: the request, the heap, the kernel's answer and the remedy.
  * @return valid until this thread's next call that fails; "" before the first
  */
 SA_C_API const char *sa_message(void);
@@ -124,7 +124,7 @@ struct sa_heap_info {
   uint64_t granularity;   /**< bytes; sizes are rounded up to a multiple */
   uint64_t max_size;      /**< bytes, the largest request that can ever succeed, as far as the kernel tells */
   uint64_t max_alignment; /**< bytes, the largest alignment it can promise; 0: granularity */
-  uint64_t max_address;   /**< bytes; all of its memory lies below that physical address; 0: not known */
+  uint64_t max_address;   /**< bytes; every physical address of its memory is lower; 0: not known */
 };
 #define SA_HEAP_INFO_INIT { sizeof(struct sa_heap_info), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 }
 
@@ -162,36 +162,36 @@ SA_C_API int sa_heap_for_devices(const char *const *nodes, size_t count, const c
 
 /** When a pool may use a buffer again whose descriptor was taken (sa_dmabuf_fd() and others). */
 enum sa_recycle {
-  /** When the kernel tells that nobody else has it any more and no device works on it. It tells that of dma-heaps, ION, udmabuf
-      and this project's modules. Every other buffer whose descriptor was taken or sent is freed: memfd, DRM, a carveout
+  /** Reuses such a buffer when the pool is its last holder and no device works on it. The kernel tells this for dma-heaps, ION,
+      udmabuf and this project's modules. Every other buffer whose descriptor was taken or sent is freed: memfd, DRM, a carveout
       through /dev/mem. */
   SA_RECYCLE_WHEN_UNSHARED = 0,
-  /** Always. For a program that queues the same buffers to the same device for ever. A device or process that still has the
-      descriptor sees and changes the contents that the next user writes. */
+  /** Always reuses the buffer, for a program that queues the same buffers to the same device all the time. A device or process
+      that still has the descriptor sees and changes the contents that the next user writes. */
   SA_RECYCLE_ALWAYS = 1
 };
 
 /** How a pool keeps buffers. */
 struct sa_pool_options {
   size_t struct_size;
-  uint64_t max_free_bytes; /**< bytes that are kept at most, reserved buffers included; 0: 256 MiB */
-  uint32_t max_age_ms;     /**< milliseconds; an older free buffer is given back. 0: 10 seconds. UINT32_MAX: never */
+  uint64_t max_free_bytes; /**< bytes that the pool keeps at most, reserved buffers included; 0: 256 MiB */
+  uint32_t max_age_ms;     /**< milliseconds; the pool frees a free buffer that is older. 0: 10 seconds. UINT32_MAX: never */
   uint32_t recycle;        /**< enum sa_recycle */
   uint32_t zero;           /**< 1: a buffer is zeroed before it is used again; 0: it keeps the contents of its last user */
   uint32_t reserved;       /**< 0 */
 };
 #define SA_POOL_OPTIONS_INIT { sizeof(struct sa_pool_options), 0, 0, 0, 0, 0 }
 
-/** What a pool has done and holds. Each number is exact when no thread uses the pool meanwhile. */
+/** Counts of a pool. Each number is exact while no other thread uses the pool. */
 struct sa_pool_statistics {
   size_t struct_size;
   uint64_t hits;         /**< allocations served by a free buffer */
   uint64_t misses;       /**< allocations that went to the heap and succeeded */
   uint64_t live;         /**< buffers in use */
   uint64_t free_buffers; /**< buffers kept free */
-  uint64_t set_aside;    /**< buffers kept though somebody else had them when they came back; they are looked at again */
-  uint64_t free_bytes;   /**< bytes of both */
-  uint64_t freed_shared; /**< freed, not kept: somebody else may still see them */
+  uint64_t set_aside;    /**< buffers that had another holder when they came back, and are kept to be checked again */
+  uint64_t free_bytes;   /**< bytes of free_buffers and set_aside */
+  uint64_t freed_shared; /**< freed, not kept: perhaps still held elsewhere */
   uint64_t freed_full;   /**< freed, not kept: no room under max_free_bytes */
   uint64_t freed_old;    /**< kept free, then given back for its age */
 };
@@ -208,9 +208,9 @@ SA_C_API int sa_heap_pool(sa_heap *heap, const struct sa_pool_options *options, 
 struct sa_request;
 
 /**
- * Allocates @p count buffers now, and keeps them free for requests of the same rounded size, constraints, traits and flags; names do
- * not count. A program reserves at its start the buffers that it will need from a region that fragments (CMA). All are allocated, or
- * none. For pictures reserve each of sa_layout.sizes.
+ * Allocates @p count buffers now, and keeps them free for requests with the same rounded size, constraints, traits and
+ * flags; names may differ. A program reserves at its start the buffers that it will need from a region that fragments
+ * (CMA). All are allocated, or none. For pictures reserve each of sa_layout.sizes.
  * @param pool from sa_heap_pool()
  * @return 0. -EOPNOTSUPP: no pool, or its buffers cannot be kept. -ENOMEM: more than max_free_bytes, or the memory ran out. Else
  *         as sa_dmabuf_alloc().
@@ -220,15 +220,15 @@ SA_C_API int sa_heap_reserve(sa_heap *pool, size_t count, const struct sa_reques
 /** Frees the buffers that a pool keeps, reserved ones too. @return 0. -EOPNOTSUPP: no pool. */
 SA_C_API int sa_heap_trim(sa_heap *pool);
 
-/** Tells what a pool has done and holds. @return 0. -EOPNOTSUPP: no pool. -EINVAL: @p out */
+/** Tells the counts of a pool. @return 0. -EOPNOTSUPP: no pool. -EINVAL: @p out */
 SA_C_API int sa_heap_statistics(const sa_heap *pool, struct sa_pool_statistics *out);
 
 /** Tells the properties of a heap. @return 0. -EINVAL: @p out */
 SA_C_API int sa_heap_get_info(const sa_heap *heap, struct sa_heap_info *out);
 
-/** One more reference. @return @p heap */
+/** Adds a reference to a heap. @return @p heap */
 SA_C_API sa_heap *sa_heap_ref(sa_heap *heap);
-/** Gives a reference back. Buffers of the heap stay valid. */
+/** Gives a reference to a heap back. Buffers of the heap stay valid. */
 SA_C_API void sa_heap_unref(sa_heap *heap);
 
 /* --- buffers ------------------------------------------------------------------------------------------------------------ */
@@ -239,7 +239,7 @@ struct sa_request {
   size_t size;             /**< bytes, above 0; rounded up to the heap's granularity */
   const char *name;        /**< at most 31 bytes, no control characters; lists of dma-bufs show it. NULL: none */
   /** Demands on the memory: words with commas between them, "contiguous,max-address=4G". NULL: none.
-        contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES (addresses lie below), cached, uncached,
+        contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES (every address is lower), cached, uncached,
         coherent (no begin and end are needed), dma-buf, protected
       BYTES is decimal or 0x hexadecimal, with K, M, G for powers of 1024. */
   const char *constraints;
@@ -274,9 +274,9 @@ SA_C_API int sa_dmabuf_alloc(sa_heap *heap, const struct sa_request *request, sa
  */
 SA_C_API int sa_dmabuf_import(int fd, sa_dmabuf **out);
 
-/** One more reference. @return @p buffer */
+/** Adds a reference to a buffer. @return @p buffer */
 SA_C_API sa_dmabuf *sa_dmabuf_ref(sa_dmabuf *buffer);
-/** Gives a reference back; with the last one the memory is freed, or goes back to its pool. End CPU accesses before. */
+/** Gives a reference to a buffer back; with the last one the memory is freed, or goes back to its pool. End CPU accesses before. */
 SA_C_API void sa_dmabuf_unref(sa_dmabuf *buffer);
 
 /** The descriptor of a buffer. @return borrowed, valid while the buffer lives. -EOPNOTSUPP: the memory has none that a device could
@@ -295,7 +295,7 @@ SA_C_API size_t sa_dmabuf_size(const sa_dmabuf *buffer);
 SA_C_API uint32_t sa_dmabuf_traits(const sa_dmabuf *buffer);
 /** The heap that made a buffer, in this process; "import" for a buffer from elsewhere. */
 SA_C_API const char *sa_dmabuf_heap(const sa_dmabuf *buffer);
-/** The heap that the sender of a received buffer names, which nobody can check. For every other buffer as sa_dmabuf_heap(). */
+/** The heap that the sender of a received buffer names; the library cannot check it. For every other buffer as sa_dmabuf_heap(). */
 SA_C_API const char *sa_dmabuf_claimed_heap(const sa_dmabuf *buffer);
 /** The name of a buffer; "" for none. Valid until sa_dmabuf_set_name(). */
 SA_C_API const char *sa_dmabuf_name(const sa_dmabuf *buffer);
@@ -305,7 +305,7 @@ SA_C_API int sa_dmabuf_set_name(sa_dmabuf *buffer, const char *name);
 /** The physical address of a buffer. @param out bytes. @return 0. -EOPNOTSUPP: not known. */
 SA_C_API int sa_dmabuf_phys(const sa_dmabuf *buffer, uint64_t *out);
 /** The identity of the memory on this machine: two numbers that are the same for each descriptor of it in each process (st_dev and
- *  st_ino of stat(2)), and unique among buffers that somebody holds.
+ *  st_ino of stat(2)), and unique among buffers that some process holds.
  *  @return 0. -EOPNOTSUPP: memory without a descriptor of its own. */
 SA_C_API int sa_dmabuf_id(const sa_dmabuf *buffer, uint64_t *device, uint64_t *inode);
 
@@ -331,7 +331,7 @@ SA_C_API int sa_dmabuf_end(sa_dmabuf *buffer, int access);
  * @return 0. -ETIMEDOUT. -EOPNOTSUPP: no dma-buf, which has no fences. -EINVAL: negative.
  */
 SA_C_API int sa_dmabuf_wait(sa_dmabuf *buffer, int access, int timeout_ms);
-/** Takes the fences for which a new @p access would have to wait. @return a sync_file, which the caller closes. -EOPNOTSUPP: no
+/** Exports the fences for which a new @p access would have to wait. @return a sync_file, which the caller closes. -EOPNOTSUPP: not a
  *  dma-buf, or a kernel before 6.0 */
 SA_C_API int sa_dmabuf_export_fence(sa_dmabuf *buffer, int access);
 /** Adds a fence to a buffer: others wait for it as for an @p access of a device. @param sync_file borrowed
@@ -345,7 +345,7 @@ SA_C_API int sa_dmabuf_import_fence(sa_dmabuf *buffer, int access, int sync_file
  */
 SA_C_API int sa_dmabuf_send(int socket, const sa_dmabuf *buffer);
 /**
- * Receives a buffer. Its size and properties are derived from the descriptor; the words of the sender are not believed.
+ * Receives a buffer. Its size and properties are derived from the descriptor, not from the sender's words.
  * @return 0. -EAGAIN: nothing there on a non-blocking socket. -ECONNRESET: the peer closed. -EPROTONOSUPPORT: another version.
  *         -EBADMSG: no such message. -EPROTO: one in pieces on a non-blocking stream. -EINVAL: a descriptor that
  *         sa_dmabuf_import() refuses.
@@ -447,8 +447,8 @@ struct sa_image_request {
  * @param nodes  as in sa_heap_for_devices(), @p count of them; without any the layout is the smallest one
  * @param layout the chosen layout
  * @param heap   a heap for pictures of this layout, for sa_image_alloc() or a pool; it tries the heaps that serve, best first
- * @return 0. -EOPNOTSUPP: nothing serves them all; the sentence has the reason for each format and heap, with the width that fits
- *         where it is the width that does not. -ENOENT: a format that is not known. -EINVAL: a size out of range, demands that
+  * @return 0. -EOPNOTSUPP: no choice serves all devices; the sentence has the reason for each format and heap, with a width that
+ *         fits if only the width does not. -ENOENT: a format that is not known. -EINVAL: a size out of range, demands that
  *         contradict each other. -ENODEV, -EACCES, ...: a node that cannot be asked. -ENOMEM.
  */
 SA_C_API int sa_image_choose(const char *const *nodes, size_t count, const struct sa_image_request *request,
@@ -470,9 +470,9 @@ SA_C_API int sa_image_alloc(sa_heap *heap, const struct sa_layout *layout, const
  */
 SA_C_API int sa_image_import(const struct sa_layout *layout, sa_dmabuf *const *buffers, size_t count, sa_image **out);
 
-/** One more reference. @return @p image */
+/** Adds a reference to an image. @return @p image */
 SA_C_API sa_image *sa_image_ref(sa_image *image);
-/** Gives a reference back; with the last one its buffers are given back. End CPU accesses before. */
+/** Gives a reference to an image back; with the last one its buffers are given back. End CPU accesses before. */
 SA_C_API void sa_image_unref(sa_image *image);
 
 /** Tells how a picture lies. @return 0. -EINVAL: @p out */

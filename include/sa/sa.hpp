@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file sa.hpp
-/// The whole public interface.
+/// Includes the whole public interface.
 #pragma once
 
 #include <sa/adaptors.hpp>      // IWYU pragma: export

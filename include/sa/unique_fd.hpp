@@ -9,9 +9,10 @@
 
 namespace sa { inline namespace v0 {
 
-/// Owns one file descriptor and closes it at the end. Moved-from and default objects hold -1.
+/// Owns one file descriptor, and closes it when it ends. Moved-from and default-constructed objects hold -1.
 ///
-/// One object needs outside synchronisation; distinct objects are independent.
+/// Threads: different threads may use distinct objects at once. Threads that use the same object need a lock of their
+/// own.
 class UniqueFd {
 public:
   /// Holds nothing.
@@ -22,7 +23,7 @@ public:
 
   UniqueFd(UniqueFd&& other) noexcept : fd_(other.release()) {}
 
-  /// Closes what it held, then takes what @p other held.
+  /// Closes its own descriptor, then takes the descriptor of @p other.
   UniqueFd& operator=(UniqueFd&& other) noexcept {
     reset(other.release());
     return *this;
@@ -35,7 +36,7 @@ public:
 
   explicit operator bool() const noexcept { return fd_ >= 0; }
 
-  /// Gives the descriptor to the caller, who closes it. This object is empty afterwards.
+  /// Gives the descriptor to the caller, which must close it. This object is empty afterwards.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
   /// Closes the descriptor it holds and takes ownership of @p fd. Resetting to the descriptor it already holds

@@ -75,7 +75,7 @@ def pictures(node, width, height, slots=4):
 
 
 def shown(plane, layout):
-    """What is to be seen of a plane: red, green and blue of XRGB8888, or the brightness of YUYV. Not a copy."""
+    """The visible pixels of a plane: red, green and blue of XRGB8888, or the brightness of YUYV. Not a copy."""
     flat = numpy.asarray(plane)
     if layout.format == "XRGB8888":
         return flat.reshape(layout.height, layout.width, 4)[..., 2::-1]

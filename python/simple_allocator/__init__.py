@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Memory, and pictures, that devices can share, from any heap of the machine.
+"""Allocates buffers and pictures that devices can share, from any heap of the machine.
 
 >>> import simple_allocator as sa
 >>> heap = sa.Heap("system|memfd:4k")
@@ -9,7 +9,7 @@
 ...     buffer.size
 3112960
 
-A failure is an OSError, with errno and a sentence that says what was asked, what the kernel said and what to do;
+A failure is an OSError, with errno and a sentence that has the request, the kernel's answer and the remedy;
 FileNotFoundError, PermissionError, TimeoutError and the like are among them. Threads may use all objects. fork() is
 allowed as for the library. Sub-interpreters are not supported, and neither is a Python without its global lock.
 """

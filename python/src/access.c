@@ -248,8 +248,8 @@ static void access_releasebuffer(PyObject* self, Py_buffer* view) {
 
 #define END_DOC                                                                                                                  \
   "end($self)\n--\n\n"                                                                                                           \
-  "Ends CPU access, as the end of a with statement does, once: devices see then what was written. BufferError\n"                 \
-  "while a view of the memory lives; the access goes on to last, and can be ended later."
+  "Ends CPU access, once, as the end of a with statement does: then devices see the written data. BufferError\n"                 \
+  "while a view of the memory lives; the access then lasts on, and can be ended later."
 
 static PyMethodDef access_methods[] = {
     {"end", access_end, METH_NOARGS,
@@ -273,12 +273,11 @@ static PyType_Slot access_slots[] = {
     {Py_tp_methods, access_methods},
     {Py_bf_getbuffer, SLOT(access_getbuffer)},
     {Py_bf_releasebuffer, SLOT(access_releasebuffer)},
-    {Py_tp_doc,
-     "A stretch of time in which the CPU touches a buffer, from DmaBuf.access(). It has the buffer protocol; \"r\" is\n"
-     "read-only. A with statement gives a memoryview, and ends the access. Where an exception leaves the with\n"
-     "statement while views live, the last of them ends the access.\n\n"
-     ">>> with sa.Heap(\"memfd:4k\").allocate(4096).access(\"w\") as view:\n"
-     "...     view[:] = bytes(range(256)) * 16\n"},
+    {Py_tp_doc, "A period in which the CPU may access a buffer, from DmaBuf.access(). It has the buffer protocol; \"r\" is\n"
+                "read-only. A with statement gives a memoryview, and ends the access. Where an exception leaves the with\n"
+                "statement while views live, the last of them ends the access.\n\n"
+                ">>> with sa.Heap(\"memfd:4k\").allocate(4096).access(\"w\") as view:\n"
+                "...     view[:] = bytes(range(256)) * 16\n"},
     {0, NULL},
 };
 PyType_Spec access_spec = {"simple_allocator.Access", sizeof(Access), 0,
@@ -338,7 +337,7 @@ static PyType_Slot image_access_slots[] = {
     {Py_tp_clear, SLOT(access_clear)},
     {Py_tp_methods, image_access_methods},
     {Py_tp_getset, image_access_attributes},
-    {Py_tp_doc, "A stretch of time in which the CPU touches all buffers of an image, from Image.access(). A with statement\n"
+    {Py_tp_doc, "A period in which the CPU may access all buffers of an image, from Image.access(). A with statement\n"
                 "gives the planes, and ends the access."},
     {0, NULL},
 };
@@ -454,7 +453,7 @@ static PyObject* plane_shape(PyObject* self, void* closure) {
 }
 
 static PyGetSetDef plane_attributes[] = {
-    {"shape", plane_shape, NULL, "Rows, and bytes of a row, that are to be seen.", NULL},
+    {"shape", plane_shape, NULL, "Visible rows, and visible bytes of a row.", NULL},
     {"stride", plane_stride, NULL, "Bytes from one row to the next.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -469,7 +468,7 @@ static PyType_Slot plane_slots[] = {
     {Py_sq_item, SLOT(plane_item)},
     {Py_sq_ass_item, SLOT(plane_assign)},
     {Py_tp_doc, "One plane of an image, as long as the access lasts. It has the buffer protocol: bytes in two dimensions,\n"
-                "rows and the bytes of a row that are to be seen, with the stride of the layout; numpy.asarray(plane) copies\n"
+                "visible rows and the visible bytes of a row, with the stride of the layout; numpy.asarray(plane) copies\n"
                 "nothing. plane[y] is a copy of a row, and plane[y] = row writes one.\n\n"
                 ">>> layout = sa.Layout.make(\"R8\", 4, 2, rule=\"stride-align=64\")\n"
                 ">>> image = sa.Image.allocate(sa.Heap(\"memfd:4k\"), layout)\n"

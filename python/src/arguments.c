@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes from Python to C and back: arguments, texts, failures, times. */
+/* Conversions between Python and C: arguments, texts, failures, times. */
 #include "module.h"
 
 #include <errno.h>

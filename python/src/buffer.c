@@ -181,7 +181,7 @@ static PyObject* buffer_import_fence(PyObject* self, PyObject* args, PyObject* k
 
 /* --- sockets --- */
 
-/* What socket.gettimeout() says, or would say of a bare descriptor; -1: no bound. 0, or -1 with an exception. */
+/* The answer of socket.gettimeout(), also for a bare descriptor; -1: no bound. 0, or -1 with an exception. */
 static int timeout_of(PyObject* socket, int fd, double* seconds) {
   if (PyObject_HasAttrString(socket, "gettimeout")) {
     PyObject* timeout = PyObject_CallMethod(socket, "gettimeout", NULL);
@@ -302,7 +302,7 @@ static PyObject* receive_image(PyObject* module, PyObject* socket) {
 PyMethodDef socket_functions[] = {
     {"receive", receive, METH_O,
      "receive(socket, /)\n--\n\n"
-     "A DmaBuf that another process sent over a Unix socket. Of what the sender said nothing is believed:\n"
+     "Receives a DmaBuf that another process sent over a Unix socket. The sender's words are checked:\n"
      "size and traits are derived from the descriptor.\n\n"
      "A timeout of the socket counts, as in socket.recv(): TimeoutError, or BlockingIOError for 0.\n\n"
      ">>> import socket\n"
@@ -434,7 +434,7 @@ static PyMethodDef buffer_methods[] = {
     {"memfd", buffer_memfd, METH_NOARGS,
      "memfd($self)\n--\n\n"
      "The memory file behind the buffer, the buffer's as in fileno(): of memfd heaps the descriptor itself, of\n"
-     "udmabuf heaps what the dma-buf was made of. OSError (EOPNOTSUPP): there is none.\n\n"
+     "udmabuf heaps the file of the dma-buf. OSError (EOPNOTSUPP): there is none.\n\n"
      ">>> buffer = sa.Heap(\"memfd:4k\").allocate(4096)\n"
      ">>> buffer.memfd() == buffer.fileno()\n"
      "True\n"},
@@ -484,7 +484,7 @@ static PyMethodDef buffer_methods[] = {
 };
 
 static PyGetSetDef buffer_attributes[] = {
-    {"size", buffer_size, NULL, "Bytes: what was asked for, rounded up.", NULL},
+    {"size", buffer_size, NULL, "The size in bytes: the requested size, rounded up.", NULL},
     {"traits", buffer_traits, NULL,
      "Its properties, a Trait.\n\n"
      ">>> sa.Trait.CACHED in sa.Heap(\"memfd:4k\").allocate(4096).traits\n"
@@ -492,7 +492,7 @@ static PyGetSetDef buffer_attributes[] = {
      NULL},
     {"heap", buffer_heap, NULL, "The name of the heap that made it; \"import\" for a buffer from elsewhere.", NULL},
     {"claimed_heap", buffer_claimed_heap, NULL,
-     "The heap that the sender of a received buffer said it is from, which nobody can check; else as heap.", NULL},
+     "The heap that the sender of a received buffer named; the library cannot check it. Else as heap.", NULL},
     {"name", buffer_name, NULL, "Its name; \"\" if it has none.", NULL},
     {"phys_addr", buffer_phys_addr, NULL, "Its physical address; None: not known.", NULL},
     {"id", buffer_id, NULL,

@@ -180,9 +180,8 @@ static PyStructSequence_Field pool_statistics_fields[] = {
     {"freed_old", "kept free, then given back for its age"},
     {NULL, NULL},
 };
-PyStructSequence_Desc pool_statistics_desc = {"simple_allocator.PoolStatistics",
-                                              "What a pool did, and holds. Exact when nobody uses the pool meanwhile.",
-                                              pool_statistics_fields, 9};
+PyStructSequence_Desc pool_statistics_desc = {
+    "simple_allocator.PoolStatistics", "Counts of a pool. Exact while no other thread uses the pool.", pool_statistics_fields, 9};
 
 static PyObject* heap_statistics(PyObject* self, PyObject* none) {
   (void)none;
@@ -211,10 +210,10 @@ static PyStructSequence_Field heap_info_fields[] = {
     {"granularity", "bytes; sizes are rounded up to a multiple"},
     {"max_size", "bytes, the largest request that can ever succeed, as far as the kernel tells"},
     {"max_alignment", "bytes, the largest alignment that it can promise"},
-    {"max_address", "bytes; all of its memory lies below that physical address. None: not known"},
+    {"max_address", "bytes; every physical address of its memory is lower. None: not known"},
     {NULL, NULL},
 };
-PyStructSequence_Desc heap_info_desc = {"simple_allocator.HeapInfo", "What a heap says of itself.", heap_info_fields, 10};
+PyStructSequence_Desc heap_info_desc = {"simple_allocator.HeapInfo", "The description of a heap.", heap_info_fields, 10};
 
 PyObject* heap_info_object(State* state, const struct sa_heap_info* info) {
   PyObject* const items[] = {
@@ -248,17 +247,17 @@ static PyObject* heap_repr(PyObject* self) {
 static PyMethodDef heap_methods[] = {
     {"for_devices", CLASS_KEYWORDS(heap_for_devices),
      "for_devices($type, nodes, *, constraints=None, probe=False)\n--\n\n"
-     "A heap for devices: it tries the heaps whose memory all of them can import, best first.\n\n"
+     "Makes a heap for devices: it tries the heaps whose memory all of them can import, best first.\n\n"
      "nodes are paths, [\"/dev/video0\", \"/dev/dri/card0\"]; set a camera's format before. constraints are\n"
-     "what else the memory must be, as in allocate(). probe=True proves the choice by real imports, which\n"
+     "further demands on the memory, as in allocate(). probe=True proves the choice by real imports, which\n"
      "takes some milliseconds for each device and heap.\n\n"
      ">>> sa.Heap.for_devices([], constraints=\"size-align=64K\").allocate(100).size % 65536\n"
      "0\n"},
     {"allocate", KEYWORDS(heap_allocate),
      "allocate($self, size, *, name=None, constraints=None, require=0, prefault=False)\n--\n\n"
-     "A new DmaBuf of at least so many bytes.\n\n"
+     "Allocates a DmaBuf of at least size bytes.\n\n"
      "name       at most 31 bytes; a list of dma-bufs shows it\n"
-     "constraints what a device, or the CPU, needs of the memory: words with commas between them out of\n"
+     "constraints demands of a device, or the CPU, on the memory: words with commas between them out of\n"
      "           contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, cached, uncached,\n"
      "           coherent, dma-buf, protected; BYTES takes K, M and G\n"
      "require    a Trait that the memory must have\n"
@@ -272,11 +271,11 @@ static PyMethodDef heap_methods[] = {
      "OSError: [Errno 95] ...\n"},
     {"pool", KEYWORDS(heap_pool),
      "pool($self, *, max_free_bytes=268435456, max_age=10.0, recycle_always=False, zero=False)\n--\n\n"
-     "A heap that keeps what its users let go of, with its mapping, and hands it out again.\n\n"
-     "max_free_bytes kept at most, reserved ones included\n"
+     "Makes a pool: a heap that keeps freed buffers, with their mapping, and hands them out again.\n\n"
+     "max_free_bytes bytes that the pool keeps at most, reserved buffers included\n"
      "max_age        seconds after which a free buffer is given back; None: never\n"
-     "recycle_always also buffers that others still have: what its next user writes, they see and change\n"
-     "zero           a buffer is zeroed before it is used again; else it has what its last user wrote\n\n"
+     "recycle_always reuse also buffers that others still hold: they see and change what the next user writes\n"
+     "zero           zero a buffer before it is reused; else it has the contents of its last user\n\n"
      ">>> pool = sa.Heap(\"memfd:4k\").pool(zero=True)\n"
      ">>> for frame in range(3):\n"
      "...     pool.allocate(5000).close()\n"
@@ -284,14 +283,14 @@ static PyMethodDef heap_methods[] = {
      "(2, 1)\n"},
     {"reserve", KEYWORDS(heap_reserve),
      "reserve($self, count, size, *, name=None, constraints=None, require=0, prefault=False)\n--\n\n"
-     "Allocates count buffers now and has the pool keep them free for such requests. All or none.\n\n"
+     "Allocates count buffers now, all or none, and keeps them free for requests like this one.\n\n"
      ">>> pool = sa.Heap(\"memfd:4k\").pool()\n"
      ">>> pool.reserve(4, 5000)\n"
      ">>> pool.statistics().free_buffers\n"
      "4\n"},
     {"trim", heap_trim, METH_NOARGS,
      "trim($self)\n--\n\n"
-     "Gives back what the pool keeps, reserved buffers too.\n\n"
+     "Frees all buffers that the pool keeps, reserved ones too.\n\n"
      ">>> pool = sa.Heap(\"memfd:4k\").pool()\n"
      ">>> pool.reserve(4, 5000)\n"
      ">>> pool.trim()\n"
@@ -299,7 +298,7 @@ static PyMethodDef heap_methods[] = {
      "0\n"},
     {"statistics", heap_statistics, METH_NOARGS,
      "statistics($self)\n--\n\n"
-     "What the pool did, and holds: a PoolStatistics.\n\n"
+     "The counts of the pool, a PoolStatistics.\n\n"
      ">>> sa.Heap(\"memfd:4k\").pool().statistics().live\n"
      "0\n"},
     {NULL, NULL, 0, NULL},
@@ -307,7 +306,7 @@ static PyMethodDef heap_methods[] = {
 
 static PyGetSetDef heap_attributes[] = {
     {"info", heap_info, NULL,
-     "What the heap says of itself: a HeapInfo.\n\n"
+     "The description of the heap, a HeapInfo.\n\n"
      ">>> sa.Heap(\"memfd:4k\").info.granularity\n"
      "4096\n",
      NULL},

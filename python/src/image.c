@@ -177,7 +177,7 @@ static PyObject* image_repr(PyObject* self) {
 static PyMethodDef image_methods[] = {
     {"allocate", CLASS_KEYWORDS(image_allocate),
      "allocate($type, heap, layout, *, name=None)\n--\n\n"
-     "A new picture of that Layout: all of its buffers, or none. heap is from choose_image(), a pool around\n"
+     "Allocates a picture of that Layout: all of its buffers, or none. heap is from choose_image(), a pool around\n"
      "that, or any other.\n\n"
      ">>> layout = sa.Layout.make(\"NV12\", 640, 480)\n"
      ">>> with sa.Image.allocate(sa.Heap(\"memfd:4k\"), layout, name=\"frame\") as image:\n"
@@ -193,10 +193,10 @@ static PyMethodDef image_methods[] = {
     {"send", KEYWORDS(image_send),
      "send($self, socket, number=0)\n--\n\n"
      "Sends buffers and layout in one message, for receive_image(), sa::receive_image() or sa_image_receive().\n"
-     "number is for the receiver: a frame's, or the slot of a ring. Otherwise as DmaBuf.send()."},
+     "number is for the receiver: the number of a frame, or of a slot. Otherwise as DmaBuf.send()."},
     {"close", image_close, METH_NOARGS,
      "close($self)\n--\n\n"
-     "Lets go of the buffers, as the end of a with statement does. BufferError while an access lasts. A closed\n"
+     "Gives the buffers back, as the end of a with statement does. BufferError while an access lasts. A closed\n"
      "image raises ValueError."},
     {"__enter__", image_enter, METH_NOARGS, NULL},
     {"__exit__", image_exit, METH_VARARGS, NULL},
@@ -206,7 +206,7 @@ static PyMethodDef image_methods[] = {
 static PyGetSetDef image_attributes[] = {
     {"layout", image_layout, NULL, "How the picture lies in its buffers: a Layout.", NULL},
     {"buffers", image_buffers, NULL,
-     "The buffers, a tuple of DmaBuf, each with a hold of its own on the memory.\n\n"
+     "The buffers, a tuple of DmaBuf, each of which holds the memory on its own.\n\n"
      ">>> layout = sa.Layout.make(\"NV12\", 640, 480, rule=\"buffers=separate\")\n"
      ">>> image = sa.Image.allocate(sa.Heap(\"memfd:4k\"), layout)\n"
      ">>> [buffer.size for buffer in image.buffers]\n"

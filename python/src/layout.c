@@ -108,8 +108,8 @@ static PyStructSequence_Field layout_plane_fields[] = {
     {"offset", "bytes from the beginning of the buffer to the first row"},
     {"stride", "bytes from one row to the next"},
     {"rows", "that there is room for"},
-    {"row_bytes", "bytes of a row that are to be seen"},
-    {"visible_rows", "rows that are to be seen"},
+    {"row_bytes", "visible bytes of a row"},
+    {"visible_rows", "visible rows"},
     {NULL, NULL},
 };
 PyStructSequence_Desc layout_plane_desc = {"simple_allocator.LayoutPlane", "Where one plane lies.", layout_plane_fields, 6};
@@ -149,7 +149,7 @@ static PyObject* layout_sizes(PyObject* self, void* closure) {
 static PyMethodDef layout_methods[] = {
     {"make", CLASS_KEYWORDS(layout_make),
      "make($type, format, width, height, rule=None)\n--\n\n"
-     "The smallest layout of a picture that obeys a rule: words with commas between them, listed in\n"
+     "Makes the smallest layout of a picture that obeys a rule: words with commas between them, listed in\n"
      "docs/images.md. ValueError: the reason why there is none.\n\n"
      ">>> print(sa.Layout.make(\"NV12\", 640, 480, rule=\"stride-align=256\"))\n"
      "NV12 640x480 planes=0+0/768*480,0+368640/768*240 sizes=552960\n"
@@ -158,7 +158,7 @@ static PyMethodDef layout_methods[] = {
      "ValueError: ...\n"},
     {"parse", layout_parse, METH_VARARGS | METH_CLASS,
      "parse($type, text, /)\n--\n\n"
-     "Reads the line that str() of a layout writes. ValueError: names the word that is wrong.\n\n"
+     "Reads the line that str() of a layout writes. ValueError: the text is malformed; it names the wrong word.\n\n"
      ">>> layout = sa.Layout.parse(\"R8 4x2 planes=0+0/64*2 sizes=128\")\n"
      ">>> layout.planes[0].stride\n"
      "64\n"
@@ -169,8 +169,8 @@ static PyMethodDef layout_methods[] = {
 
 static PyGetSetDef layout_attributes[] = {
     {"format", layout_format, NULL, "The format's name, \"NV12\"; find_format() knows the rest.", NULL},
-    {"width", layout_number, NULL, "Pixels that are to be seen.", (void*)WIDTH},
-    {"height", layout_number, NULL, "Pixels that are to be seen.", (void*)HEIGHT},
+    {"width", layout_number, NULL, "Visible pixels.", (void*)WIDTH},
+    {"height", layout_number, NULL, "Visible pixels.", (void*)HEIGHT},
     {"modifier", layout_number, NULL, "As in drm_fourcc.h; 0: linear.", (void*)MODIFIER},
     {"planes", layout_planes, NULL, "Where each plane of the format lies, a tuple of LayoutPlane.", NULL},
     {"sizes", layout_sizes, NULL, "Bytes that each buffer has at least, a tuple.", NULL},
@@ -190,7 +190,7 @@ static PyType_Slot layout_slots[] = {
     {Py_tp_methods, layout_methods},
     {Py_tp_getset, layout_attributes},
     {Py_tp_doc, "How a picture lies in its buffers: a value, from Layout.make(), Layout.parse(), choose_image() or\n"
-                "Image.layout. str() of it is one line that tells everything; equal layouts have equal lines."},
+                "Image.layout. str() writes it as one line of text; equal layouts have equal lines."},
     {0, NULL},
 };
 PyType_Spec layout_spec = {"simple_allocator.Layout", sizeof(Layout), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -287,7 +287,7 @@ static PyObject* list_formats(PyObject* module, PyObject* none) {
 PyMethodDef layout_functions[] = {
     {"find_format", KEYWORDS(find_format),
      "find_format(name=None, *, drm=None, v4l2=None)\n--\n\n"
-     "A Format, by its name, GStreamer's, a code with whose it is (\"drm:RG16\", \"v4l2:RG16\"), or by a code as a\n"
+     "Finds a Format by its name, GStreamer's name, a code behind \"drm:\" or \"v4l2:\" (\"drm:RG16\"), or a code as a\n"
      "number. ValueError: there is none.\n\n"
      ">>> sa.find_format(\"NV12\").planes[1]\n"
      "simple_allocator.FormatPlane(bytes=2, pixels=1, hsub=2, vsub=2)\n"

@@ -4,14 +4,13 @@
 
 #include <stdatomic.h>
 
-const char set_log_doc[] =
-    "set_log(log, *, debug=False)\n--\n\n"
-    "Has the library's log handed to a function instead of standard error; None: standard error again.\n\n"
-    "The function is called with a level of the module logging (30 for a warning, 10 for debugging, the\n"
-    "latter with debug=True) and a sentence, from any thread. What it raises goes to sys.unraisablehook.\n\n"
-    ">>> import logging\n"
-    ">>> sa.set_log(logging.getLogger(\"simple_allocator\").log, debug=True)\n"
-    ">>> sa.set_log(None)\n";
+const char set_log_doc[] = "set_log(log, *, debug=False)\n--\n\n"
+                           "Sends the library's log to a function instead of standard error; None: standard error again.\n\n"
+                           "The function is called with a level of the module logging (30 for a warning, 10 for debugging, the\n"
+                           "latter with debug=True) and a sentence, on any thread. Its exceptions go to sys.unraisablehook.\n\n"
+                           ">>> import logging\n"
+                           ">>> sa.set_log(logging.getLogger(\"simple_allocator\").log, debug=True)\n"
+                           ">>> sa.set_log(None)\n";
 
 /* The library keeps one function for the process, and so does this; the lock of the interpreter guards it. */
 static PyObject* callable;

@@ -121,17 +121,17 @@ end:
 static PyMethodDef functions[] = {
     {"heaps", list_heaps, METH_NOARGS,
      "heaps()\n--\n\n"
-     "A HeapInfo of every heap of the machine, also of those that cannot be used, with the reason.\n\n"
+     "Returns a HeapInfo for every heap of the machine. A heap that cannot be used has the reason.\n\n"
      ">>> \"memfd:4k\" in [heap.name for heap in sa.heaps()]\n"
      "True\n"},
     {"refresh", refresh, METH_NOARGS,
      "refresh()\n--\n\n"
-     "Looks again at what this machine has: modules load later, permissions change. Heaps that were found keep\n"
+     "Looks for the heaps of this machine again: modules load later, permissions change. Heap objects keep\n"
      "working.\n\n"
      ">>> sa.refresh()\n"},
     {"alloc_fd", KEYWORDS(alloc_fd),
      "alloc_fd(heap, size, name=None)\n--\n\n"
-     "A buffer as a bare descriptor, the caller's to close. heap as in Heap().\n\n"
+     "Allocates a buffer as a bare descriptor, which the caller closes. heap as in Heap().\n\n"
      ">>> import os\n"
      ">>> fd = sa.alloc_fd(\"cma|memfd:4k\", 5000, \"frame\")\n"
      ">>> os.fstat(fd).st_size\n"
@@ -139,10 +139,10 @@ static PyMethodDef functions[] = {
      ">>> os.close(fd)\n"},
     {"choose_image", KEYWORDS(choose_image),
      "choose_image(nodes, width, height, *, formats=None, constraints=None, require=0, probe=False)\n--\n\n"
-     "Chooses format, layout and heap together for a picture that all devices take: (Layout, Heap). The devices\n"
-     "are asked what they demand, which changes nothing there. Ask once, at start.\n\n"
+     "Chooses format, layout and heap together for a picture that all devices take: (Layout, Heap). It asks the\n"
+     "devices for their demands, which changes nothing on them. Call it once, at the start.\n\n"
      "formats are names, preferred first; None: any that all devices share. The rest as in Heap.for_devices() and\n"
-     "Heap.allocate(). OSError (EOPNOTSUPP): nothing serves them all; the sentence has the reasons.\n\n"
+     "Heap.allocate(). OSError (EOPNOTSUPP): no choice serves all devices; the sentence has the reasons.\n\n"
      ">>> layout, heap = sa.choose_image([], 640, 480, formats=[\"NV12\", \"XRGB8888\"])\n"
      ">>> layout.format\n"
      "'NV12'\n"},
@@ -180,7 +180,7 @@ static PyObject* trait_type(void) {
                             "CONTIGUOUS    one physical run\n"
                             "CACHED        CPU reads are cached\n"
                             "ZEROED        fresh memory reads as zero\n"
-                            "PHYS_ADDR     DmaBuf.phys_addr knows it\n"
+                            "PHYS_ADDR     DmaBuf.phys_addr is known\n"
                             "HUGE_PAGES    backed by 2 MiB pages, as far as the kernel finds them\n"
                             "PROTECTED     the CPU cannot map it\n"
                             "DEVICE_MEMORY mapped without gathering or unaligned access: bulk copies, and numpy, may fault\n");

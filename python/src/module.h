@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the module share. */
+/* Declarations that the files of the module share. */
 #ifndef SIMPLE_ALLOCATOR_MODULE_H
 #define SIMPLE_ALLOCATOR_MODULE_H
 
@@ -9,7 +9,7 @@
 
 #include <sa/sa.h>
 
-/* What belongs to one import of the module. */
+/* The state of one import of the module. */
 typedef struct {
   PyTypeObject *heap, *buffer, *access, *image, *image_access, *plane, *layout;
   PyTypeObject *heap_info, *pool_statistics, *layout_plane, *format, *format_plane; /* named tuples */
@@ -65,7 +65,7 @@ sa_image* image_handle(PyObject* self);
 /* --- access.c --- */
 PyObject* begin_access(State* state, PyObject* buffer, int mode);
 PyObject* begin_image_access(State* state, PyObject* image, int mode);
-/* What close() says of an owner that is being accessed: 0, or -1 with BufferError. */
+/* Checks in close() that an owner is not being accessed: 0, or -1 with BufferError. */
 int none_lasts(const Owner* owner);
 
 /* --- buffer.c --- */

@@ -13,7 +13,7 @@ namespace {
 
 /// Byte @p x of row @p y of plane @p plane.
 unsigned expected(const std::string_view format, unsigned plane, unsigned x, unsigned y) {
-  if (format == "XRGB8888") { // B, G, R, and a byte that is not to be seen
+  if (format == "XRGB8888") { // B, G, R, and an invisible byte
     const unsigned column = x / 4;
     const unsigned bytes[] = {column & 255U, y & 255U, (column ^ y) & 255U, 255U};
     return bytes[x % 4];

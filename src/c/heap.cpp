@@ -46,7 +46,7 @@ PoolOptions options_of(const sa_pool_options* given) {
 Pool& pool_of(const sa_heap* handle) {
   const Heap& heap = heap_of(handle);
   if (handle->pool == nullptr) {
-    refuse(EOPNOTSUPP, heap.info().name + " is no pool; make one around it");
+    refuse(EOPNOTSUPP, heap.info().name + " is not a pool; make one around it");
   }
   return *handle->pool;
 }

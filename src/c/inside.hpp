@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /// @file inside.hpp
-/// What the functions of sa.h share: failures that become -errno and a sentence, structures that grow, and the handles.
+/// Shared by the functions of sa.h: failures that become -errno and a sentence, structures that grow, and the handles.
 ///
-/// Uses the public C++ interface. The one thing beside it is Handover: a sa_dmabuf is the reference that a DmaBuf holds, so that
-/// a buffer costs a C program no allocation more.
+/// Uses the public C++ interface. The only other thing is Handover: a sa_dmabuf is the reference that a DmaBuf holds,
+/// so a buffer costs a C program no further allocation.
 #pragma once
 
 #include <algorithm>
@@ -41,13 +41,13 @@ struct sa_image {
 
 namespace sa { inline namespace v0 { namespace c {
 
-/// Ends what a function does, with -error and that sentence.
+/// Ends a function with -error and that sentence.
 [[noreturn]] void refuse(int error, std::string sentence);
 
 /// -errno of the exception that is being handled, whose sentence becomes this thread's sa_message().
 int failed() noexcept;
 
-/// What @p body() returns; -errno of what it throws.
+/// The result of @p body(), or -errno of its exception.
 template <typename Body>
 int guarded(Body&& body) noexcept {
   try {
@@ -177,7 +177,7 @@ inline sa_dmabuf* handle_of(DmaBuf buffer) noexcept {
   return reinterpret_cast<sa_dmabuf*>(Handover::unwrap(buffer));
 }
 
-/// What @p handle points to. @throws EBADF: null
+/// The object behind @p handle. @throws EBADF: null
 inline Heap& heap_of(const sa_heap* handle) {
   if (handle == nullptr) {
     refuse(EBADF, "the heap is NULL");
@@ -194,7 +194,7 @@ Image& image_of(sa_image* handle);
 const Image& image_of(const sa_image* handle);
 sa_image* handle_of(Image image);
 
-/// What a request to @p heap is in C++; borrows its texts. Short, since a pool's buffer costs little more.
+/// Converts a request to @p heap to C++; borrows its texts. Short, since a pool's buffer costs little more.
 inline AllocRequest request_of(const sa_request* given, const Heap& heap) {
   sa_request other;
   const bool usual = given != nullptr && given->struct_size == sizeof(sa_request);

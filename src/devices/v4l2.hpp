@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file v4l2.hpp
-/// What the files about V4L2 share: calls, queues, and what a queue demands of a format
+/// Shared by the files about V4L2: calls, queues, and the rules of a queue for a format
 /// (Documentation/userspace-api/media/v4l, linux/videodev2.h).
 #pragma once
 
@@ -29,7 +29,7 @@ struct OfferedFormat {
   V4l2Fourcc code;
 };
 
-/// What the queue demands of @p format under that code at that size, by VIDIOC_TRY_FMT; six times at most. @p ec EOPNOTSUPP:
+/// The rule of the queue for @p format under that code at that size, by VIDIOC_TRY_FMT; six times at most. @p ec EOPNOTSUPP:
 /// it takes another format or size.
 LayoutRule ask_v4l2_queue(int device, const std::string& node, const OfferedFormat& offered, Format format, std::uint32_t width,
                           std::uint32_t height, std::error_code& ec);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What a V4L2 queue demands of pictures. VIDIOC_TRY_FMT "does not change driver state" and is not refused while a device
+/// The rules of a V4L2 queue for pictures. VIDIOC_TRY_FMT "does not change driver state" and is not refused while a device
 /// streams (Documentation/userspace-api/media/v4l/vidioc-g-fmt.rst); it answers with what VIDIOC_S_FMT would make of a format.
 #include <algorithm>
 #include <array>
@@ -17,7 +17,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// What a driver adds to a side at most for its alignment. One that adds more makes pictures of another size.
+/// The most that a driver adds to a side for its alignment. One that adds more makes pictures of another size.
 constexpr std::uint32_t most_padding = 32; // pixels
 
 struct Extent {
@@ -178,7 +178,7 @@ ImageLayout confirm_v4l2_layout(int device, const std::string& node, v4l2_buf_ty
                                 std::error_code& ec) {
   v4l2_format answer = v4l2::format_of(layout, queue);
   if (!code_of(answer)) {
-    fail(ec, EOPNOTSUPP, [&] { return fmt::format("{}: V4L2 cannot say this layout: {}", node, to_string(layout)); });
+    fail(ec, EOPNOTSUPP, [&] { return fmt::format("{}: V4L2 cannot describe this layout: {}", node, to_string(layout)); });
     return layout;
   }
   if (v4l2_request(device, VIDIOC_TRY_FMT, &answer) != 0) {

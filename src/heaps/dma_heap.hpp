@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file dma_heap.hpp
-/// What a heap in /dev/dma_heap is, by its name.
+/// The kind of a heap in /dev/dma_heap, by its name.
 #pragma once
 
 #include <string_view>
@@ -9,14 +9,14 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What a dma-heap's memory is known to be.
+/// The known properties of a dma-heap's memory.
 struct DmaHeapKind {
   Traits traits;
   bool cma = false;      ///< its memory is a CMA region's
   bool mainline = false; ///< a heap of the kernel's own, whose exporter is known
 };
 
-/// What the mainline heaps of that name promise. A vendor's heap promises no more than that it makes dma-bufs: its suffixes
+/// The promises of the mainline heaps of that name. A vendor's heap promises no more than that it makes dma-bufs: its suffixes
 /// are hints.
 /// @param is_region whether the kernel tells of a CMA region of that name
 [[nodiscard]] DmaHeapKind dma_heap_kind(std::string_view node, bool is_region);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file ion_abi.hpp
 /// The interface of /dev/ion in kernels 4.12 to 5.10 (drivers/staging/android/uapi/ion.h there). No distribution installs a
-/// header of it: these are the facts, defined anew.
+/// header of it: these are the facts, in definitions of our own.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,7 @@ constexpr bool carveouts_cached = true;
 constexpr bool carveouts_cached = false;
 #endif
 
-/// What a region is called besides its node: the label its owner gave it.
+/// The second name of a region, besides its node: the label that its owner gave it.
 std::string label_of(const std::string& node) {
   std::string label = read_text(std::filesystem::path(device_class) / node / "label");
   label.resize(std::min(label.find('\n'), label.size()));
@@ -91,7 +91,7 @@ private:
     const auto attribute = [&](const char* name) { return read_number(std::filesystem::path(device_class) / node / name); };
     switch (error) {
     case ENOTTY:
-      return fmt::format("{} is no simple allocator region: {}", info_.node.string(), absent);
+      return fmt::format("{} is not a simple allocator region: {}", info_.node.string(), absent);
     case EDQUOT:
       return fmt::format("{} refused: a user may hold {} of {}; free buffers, or raise {}/{}/max_bytes_per_user",
                          bytes_text(size), bytes_text(attribute("max_bytes_per_user").value_or(0)), node, device_class, node);

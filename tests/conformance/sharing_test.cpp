@@ -19,7 +19,7 @@ void sa::conformance::sharing_tests() {}
 
 using namespace sa::conformance;
 
-TEST_CASE("what a mapping, a forked child and a receiving process write, the others read") {
+TEST_CASE("a mapping, a forked child and a receiving process read each other's writes") {
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     CAPTURE(type);
     const auto before = subject().count();

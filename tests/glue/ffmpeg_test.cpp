@@ -89,7 +89,7 @@ TEST_CASE("an image that FFmpeg cannot say has a descriptor without objects, and
   CHECK(support::open_descriptors() == before);
 }
 
-TEST_CASE("what FFmpeg maps of a frame is the image, which the last mapping holds") {
+TEST_CASE("FFmpeg maps the image of a frame, and the last mapping holds it") {
   for (const auto text : glue::layouts) {
     CAPTURE(text);
     const int before = support::open_descriptors();
@@ -128,7 +128,7 @@ TEST_CASE("what FFmpeg maps of a frame is the image, which the last mapping hold
   }
 }
 
-TEST_CASE("a frame has the colour of its image, and what FFmpeg does not know is not said") {
+TEST_CASE("a frame has the colour of its image, as far as FFmpeg knows it") {
   const auto colours = [](std::string_view text) {
     auto image =
         std::make_shared<sa::Image>(glue::image_of("NV12 64x32 planes=0+0/64*32,0+2048/64*16 sizes=3072" + std::string(text)));

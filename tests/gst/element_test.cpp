@@ -270,7 +270,7 @@ TEST_CASE("copy=always copies a frame of its own heap, too") {
   CHECK(harness.stats().at("copied") == 1);
 }
 
-TEST_CASE("what has no pixels that the library knows passes and is copied as bytes") {
+TEST_CASE("a frame whose pixels the library does not know passes, and is copied as bytes") {
   Harness harness(std::string("heap=") + heap);
   harness.set_caps("image/jpeg,width=320,height=240");
   for (const std::size_t size : {100U, 5000U, 70000U, 100U}) { // longer ones, too

@@ -250,11 +250,11 @@ TEST_CASE("a wrong command line is status 2") {
   }
 }
 
-TEST_CASE("what fails is status 1 and the library's sentence, one line") {
+TEST_CASE("a failure is status 1 and the library's sentence, one line") {
   check_failed(run(sactl({"alloc", "none", "4K"})), "no heap \"none\"; there are: ");
   check_failed(run(sactl({"alloc", "memfd:4k", "0"})), "size 0; ask for at least one byte");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--require", "dma-buf"})), "not dma-buf");
-  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is no power of two");
+  check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is not a power of two");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--name", std::string(40, 'x')})), "name");
   check_failed(run(sactl({"bench", "none"})), "no heap \"none\"");
   check_failed(run(sactl({"send", "/tmp/none", "none", "4K"})), "no heap \"none\"");
@@ -292,7 +292,7 @@ TEST_CASE("probe: its profiles tell select what was found") {
   CHECK(configuration.devices.size() == drivers.size());
 }
 
-TEST_CASE("heaps: what there is, and of the rest the reason") {
+TEST_CASE("heaps: the usable ones, and the reason for each other") {
   const json value = answer({"heaps"});
   std::set<std::string> names;
   for (const auto& heap : value.at("heaps")) {
@@ -316,7 +316,7 @@ TEST_CASE("heaps: what there is, and of the rest the reason") {
   CHECK(std::set<std::string>(printed.begin(), printed.end()) == names);
 }
 
-TEST_CASE("a format that there is not: those that are called nearly so are named") {
+TEST_CASE("an unknown format: formats with similar names are listed") {
   const auto said = [](const std::string& name) {
     const Ran ran = run(sactl({"layout", name, "64x64"}));
     CHECK(ran.status == 2);
@@ -332,7 +332,7 @@ TEST_CASE("a format that there is not: those that are called nearly so are named
   CHECK(said("nothing like it").find("near to it") == std::string::npos);
 }
 
-TEST_CASE("a size that is none: what is one is said") {
+TEST_CASE("a malformed size: the form of a size is explained") {
   const Ran ran = run(sactl({"layout", "NV12", "70000x1"}));
   CHECK(ran.status == 2);
   CHECK(ran.err.find("\"70000x1\" is no size; ask for WIDTHxHEIGHT, 1920x1080, each 1 to 65535 pixels") != std::string::npos);
@@ -769,7 +769,7 @@ TEST_CASE("recv: what it is given may be anything") {
   CHECK(json::parse(ran.out).at("writable") == false);
 }
 
-TEST_CASE("recv: what is at its path is left alone, unless it is a socket that nobody has") {
+TEST_CASE("recv: a file at its path is left alone, unless it is an abandoned socket") {
   const Folder folder;
   const std::string path = folder.file("s");
   std::ofstream(path) << "precious";
@@ -904,7 +904,7 @@ TEST_CASE("a machine without any node" * doctest::skip(!is_root())) {
   CHECK(json::parse(ran.out).at("choices").empty());
 }
 
-TEST_CASE("output that nobody takes") {
+TEST_CASE("output that no process reads") {
   const auto nobody_reads = [] {
     int ends[2];
     if (::pipe(ends) != 0) {
@@ -1149,7 +1149,7 @@ TEST_CASE("a log level that there is not is told of once, and warnings are still
   };
   const std::string unknown = said("verbose");
   CAPTURE(unknown);
-  CHECK(unknown.find("SA_LOG=verbose is no level") != std::string::npos);
+  CHECK(unknown.find("SA_LOG=verbose is not a level") != std::string::npos);
   CHECK(unknown.find("SA_LOG=verbose") == unknown.rfind("SA_LOG=verbose"));
   CHECK(unknown.find("nothing of this file is used") != std::string::npos);
   CHECK(said("off").empty());

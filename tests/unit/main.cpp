@@ -49,7 +49,7 @@ sa::DmaBuf real_buffer(std::size_t size, std::string_view name) {
 } // namespace unit
 
 int main(int argc, char** argv) {
-  // What whoever runs the tests has configured must not matter.
+  // The configuration of the user that runs the tests must not matter.
   ::setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
   ::unsetenv("SA_CONFIG");
   { // The thread by which pools free old buffers is there before a test counts mappings: it has a stack.

@@ -146,7 +146,7 @@ TEST_CASE("a received buffer stays valid when its maker is killed, and its range
   CHECK(ec == std::errc::not_enough_memory);
 }
 
-TEST_CASE("a handle that does not hold the range it names is refused, whoever sends it") {
+TEST_CASE("a handle that does not hold the range it names is refused from any sender") {
   const auto heap = region();
   const sa::DmaBuf mine = heap->allocate({.size = 8192});
   const int before = support::open_descriptors();

@@ -102,7 +102,7 @@ TEST_CASE("a camera streams into every dma-buf heap, and the pixels are its colo
     const sa::DmaBuf buffer = registry.allocate(info.name, {.size = camera.frame_size(), .name = "camera"});
     const bool contiguous_only = guest::has_argument("vivid.allocators=1");
     if (contiguous_only && !info.traits.contains(sa::Trait::Contiguous)) {
-      continue; // fresh pages may lie in one run by luck
+      continue; // fresh pages may lie in one run by chance
     }
     if (guest::is("ion") && (info.backend == "udmabuf" || (info.backend == "ion" && !maps_ion))) {
       // This camera draws through a mapping of the kernel's own, which dma-bufs of udmabuf do not have in 5.10, nor mainline's of

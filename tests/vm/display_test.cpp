@@ -207,7 +207,7 @@ TEST_CASE("an image whose buffers are one dma-buf has one handle, which is close
   CHECK(display.next_handle() == 1);
 }
 
-TEST_CASE("what the kernel said to a framebuffer is in the error's sentence") {
+TEST_CASE("the kernel's answer to a framebuffer is in the error's sentence") {
   const Display display;
   const sa::ImageLayout layout = sa::lay_out({.format = sa::Format::find("NV12")}, 640, 480);
   std::vector<sa::DmaBuf> buffers;

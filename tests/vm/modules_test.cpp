@@ -307,7 +307,7 @@ TEST_CASE("memory of the page allocator counts for the control group that asked 
   ::rmdir(groups.c_str());
 }
 
-TEST_CASE("what is written into a buffer is at the address that the kernel lists, in one run" *
+TEST_CASE("data written into a buffer is at the address that the kernel lists, in one run" *
           doctest::skip(!guest::has_own_modules() || !guest::is("full"))) {
   for (const char* heap : {"cma:cma0", "carveout:test"}) {
     CAPTURE(heap);

@@ -114,7 +114,7 @@ private:
 
 } // namespace
 
-TEST_CASE("a buffer whose fd nobody kept is used again, with the same memory and descriptor") {
+TEST_CASE("a buffer whose fd has no other holder is used again, with the same memory and descriptor") {
   for (const auto& heap : telling_heaps()) {
     CAPTURE(heap);
     sa::Pool pool(sa::Registry::system().find(heap));
@@ -163,7 +163,7 @@ TEST_CASE("a buffer that this process mapped by hand is not used again, until it
   });
 }
 
-TEST_CASE("a buffer whose memory file was taken is not used again: the dma-buf does not count who has that") {
+TEST_CASE("a buffer whose memory file was taken is not used again: the dma-buf does not count the file's holders") {
   sa::Pool pool(sa::Registry::system().find("udmabuf:4k"));
   sa::UniqueFd copy;
   {
@@ -249,7 +249,7 @@ TEST_CASE("a buffer on which a device works is not used again, one whose fences 
   check(true, [&](const sa::DmaBuf& buffer) { buffer.import_sync_file(sa::Access::Write, timeline.fence(1).get()); });
 }
 
-TEST_CASE("a pool that zeroes does not wait for a device: what is at work is passed over" * doctest::skip(!guest::is("full"))) {
+TEST_CASE("a pool that zeroes does not wait for a device: a buffer in a device is skipped" * doctest::skip(!guest::is("full"))) {
   const guest::Timeline timeline;
   sa::Pool pool(sa::Registry::system().find("dma-heap:system"), {.recycle = sa::Recycle::Always, .zero = true});
   pool.allocate({.size = size}).import_sync_file(sa::Access::Write, timeline.fence(1).get());
@@ -258,7 +258,7 @@ TEST_CASE("a pool that zeroes does not wait for a device: what is at work is pas
   CHECK(pool.statistics().misses == 2);
 }
 
-TEST_CASE("a buffer that somebody had when it came back is used again once they let go, and freed when they do not") {
+TEST_CASE("a buffer with another holder when it came back is used again once that ended, and freed when it does not") {
   for (const auto& heap : telling_heaps()) {
     CAPTURE(heap);
     sa::Pool pool(sa::Registry::system().find(heap), {.max_free_bytes = 2 * size, .max_age = std::chrono::milliseconds(400)});
@@ -322,7 +322,7 @@ TEST_CASE("a camera with a queue of four finds each of its buffers again" * doct
   }
 }
 
-TEST_CASE("using a buffer again whose fd was taken makes two system calls, three when somebody had it as it came back") {
+TEST_CASE("reusing a buffer whose fd was taken makes two system calls, three when it had another holder as it came back") {
   for (const auto& heap : telling_heaps()) {
     for (const bool had : {false, true}) {
       CAPTURE(heap);
@@ -383,7 +383,7 @@ TEST_CASE("the open fdinfo files of a pool's buffers make way when descriptors r
         }) == support::passed);
 }
 
-TEST_CASE("where the kernel does not say who has a buffer, it is not used again") {
+TEST_CASE("where the kernel does not tell a buffer's holders, it is not used again") {
   CHECK(support::in_child([] {
           if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) {
             return 3;

@@ -151,7 +151,7 @@ TEST_CASE("a display that imports nothing is not taken for one that needs contig
 
 // The order of the next three matters: what a probe finds is remembered.
 
-TEST_CASE("before anybody asked, whether a camera takes scattered memory is not known, and the answer says so") {
+TEST_CASE("before a probe, whether a camera takes scattered memory is not known, and the answer says so") {
   Machine machine;
   const Device camera = Device::open(importers::camera_node());
   CHECK(camera.info().kind == sa::DeviceKind::V4l2);
@@ -170,14 +170,14 @@ TEST_CASE("before anybody asked, whether a camera takes scattered memory is not 
   CHECK(says(reason(selection, "memfd:4k"), "no dma-buf"));
 }
 
-TEST_CASE("a camera that took a buffer by luck has proven nothing, and that is not remembered") {
+TEST_CASE("a camera that took a buffer by chance has proven nothing, and that is not remembered") {
   Machine machine;
   const Device camera = Device::open(importers::camera_node());
   {
     const Hidden udmabuf("/dev/udmabuf");
     const sa::Selection selection = machine.registry.select({}, {camera}, {.probe = true});
     const sa::Choice* const system = choice(selection, "dma-heap:system");
-    if (system != nullptr) { // taken: by luck, or since it takes everything, which nobody can tell
+    if (system != nullptr) { // taken: by chance, or since it takes everything; no interface tells
       CHECK(system->certainty == Certainty::Unknown);
       CHECK(says(system->note, "luck"));
     }
@@ -258,7 +258,7 @@ TEST_CASE("after one probe the heap that is chosen for a camera is one that it s
   CHECK((camera.try_import(scattered).verdict == sa::ImportVerdict::Refused) == contiguous_only());
 }
 
-TEST_CASE("where CMA is used up the camera that needs it is told so, and is given no scattered memory" *
+TEST_CASE("where CMA is used up the camera that needs it gets an error, and no scattered memory" *
           doctest::skip(!guest::is("full") || !contiguous_only() || guest::has_own_modules())) {
   Machine machine;
   const Device camera = fresh_camera("/tmp/fresh-camera");

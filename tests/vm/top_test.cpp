@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// sactl top beside the kernel's own list: every buffer once, whoever holds it and however.
+/// sactl top beside the kernel's own list: every buffer once, by any kind of holder.
 #include <doctest/doctest.h>
 
 #include <algorithm>

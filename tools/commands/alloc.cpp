@@ -61,7 +61,7 @@ public:
         ->type_name("TRAITS")
         ->check(CLI::Validator(
             [](const std::string& list) {
-              return parse_traits(list) ? "" : fmt::format("\"{}\" has what is no trait; there are {}", list, all_traits());
+              return parse_traits(list) ? "" : fmt::format("\"{}\" has an unknown trait; there are {}", list, all_traits());
             },
             ""));
     add_bytes(app, "--alignment", alignment_, "bytes, a power of two, of the size and of the device address");

@@ -262,7 +262,7 @@ private:
       }
     }
     if (signal != 0) {
-      ::raise(signal); // whoever waits for this program is to see how it ended
+      ::raise(signal); // the process that waits for this program sees how it ended
     }
   }
 

@@ -85,7 +85,8 @@ void check_carveouts(Examination& all) {
       all.add({"carveout", Severity::Ok, heap.name, heap.name + " in the device tree, not used"});
     } else {
       all.add({"carveout", Severity::Trouble, heap.name, fmt::format("{} is refused: {}", heap.name, heap.reason),
-               "whoever asks for this carveout gets an error; correct SA_CARVEOUT or the configuration, or reserve the range at "
+               "a program that asks for this carveout gets an error; correct SA_CARVEOUT or the configuration, or reserve the "
+               "range at "
                "boot (docs/heaps.md)",
                ""});
     }

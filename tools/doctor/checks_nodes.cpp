@@ -215,12 +215,12 @@ void check_group(Examination& all, gid_t gid, Severity severity, const std::stri
          fmt::format("{} open to that group; it counts from the next login on, or in the shell that the command starts", nodes),
          fmt::format("newgrp {}", group), false});
   } else {
-    all.add({"group", severity, group,
-             fmt::format("{} is not in group {}", user.empty() ? fmt::format("user {}", ::geteuid()) : user, group),
-             fmt::format(
-                 "{} open to that group; whoever is in it may take memory until there is none. It counts from the next login on",
-                 nodes),
-             user.empty() ? "" : fmt::format("usermod -aG {} {}", group, user)});
+    all.add(
+        {"group", severity, group,
+         fmt::format("{} is not in group {}", user.empty() ? fmt::format("user {}", ::geteuid()) : user, group),
+         fmt::format("{} open to that group; its members may take memory until none is left. It counts from the next login on",
+                     nodes),
+         user.empty() ? "" : fmt::format("usermod -aG {} {}", group, user)});
   }
 }
 

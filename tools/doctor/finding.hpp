@@ -25,9 +25,9 @@ struct Finding {
   Severity severity{};
   std::string subject;        ///< the node, module, option, heap or program that it is about
   std::string seen;           ///< what was seen, a sentence
-  std::string means{};        ///< what that means for whoever wants buffers
+  std::string means{};        ///< what that means for a program that wants buffers
   std::string fix{};          ///< a command line that fixes it, as it is; empty: none does
-  bool fix_needs_root = true; ///< whoever is meant to run it
+  bool fix_needs_root = true; ///< whether only root can run it
 };
 
 /// What all checks look at, and what they found.

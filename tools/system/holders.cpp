@@ -76,7 +76,7 @@ public:
   explicit Reader(const Places& places) : places_(places) {}
 
   Snapshot read() {
-    // Before and after: what was made or freed while the processes were read is not held by nobody.
+    // Before and after: a buffer that was made or freed while the processes were read does not count as without a holder.
     const KernelList before = read_kernel_list(places_.bufinfo, text_);
     const Folder processes = open_folder(AT_FDCWD, places_.processes.c_str());
     if (!processes) {

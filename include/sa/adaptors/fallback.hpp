@@ -28,14 +28,15 @@ struct FallbackOptions {
   std::string name{}; ///< info().name; empty: the first upstream's
 };
 
-/// An alias of heap objects: tries its upstreams in order, and moves on when one is not permitted, lacks a required trait or
-/// alignment, or is out of memory (ENOENT, ENODEV, EACCES, EPERM, EDQUOT, ENOMEM), and on nothing else. As with an alias
-/// (registry.hpp), an upstream whose granularity is larger than the request is tried after the others, and the Error
-/// lists every attempt and has the code of the one that came nearest.
+/// An adaptor that tries several upstreams in order. It moves on to the next one when an upstream is not permitted,
+/// lacks a required trait or alignment, or is out of memory (EOPNOTSUPP, ENOENT, ENODEV, EACCES, EPERM, EDQUOT,
+/// ENOMEM). Any other error ends the attempt. As with an alias (registry.hpp), an upstream whose granularity is larger
+/// than the request is tried after the others. The Error lists every attempt and has the code of the attempt that came
+/// nearest to success.
 ///
-/// info() is the first's, with the traits that any of them has, the largest max_size and max_alignment, the granularity
-/// of which all sizes are multiples, and usable when any is. DmaBuf::traits() tells what one got. A peer's memory goes to
-/// the first that accepts it.
+/// info() is the first upstream's, changed so: it has every trait that any upstream has, the largest max_size and
+/// max_alignment, a granularity of which all sizes are multiples, and it is usable if any upstream is. DmaBuf::traits()
+/// tells the traits of one buffer. A peer's memory goes to the first upstream that accepts it.
 class SA_API Fallback final : public Adaptor {
 public:
   /// @throws Error EINVAL: no upstreams, a null one, a malformed name

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file limit.hpp
-/// An adaptor that bounds what may be in use at once.
+/// An adaptor that limits the bytes and buffers in use at once.
 #pragma once
 
 #include <cstddef>
@@ -22,14 +22,15 @@ class Quota;
 }
 
 struct LimitOptions {
-  /// Bytes in use at most, as large as the buffers really are.
+  /// Bytes in use at most, counted by the buffers' real sizes.
   std::size_t max_bytes = std::numeric_limits<std::size_t>::max();
-  /// Buffers in use at most.
+  /// Number of buffers in use at most.
   std::size_t max_buffers = std::numeric_limits<std::size_t>::max();
   std::string name{}; ///< info().name; empty: the upstream's
 };
 
-/// What is in use under a Limit. Each number is exact at one moment; together they are no snapshot.
+/// The bytes and buffers in use under a Limit. Each number is exact at one moment. The two are read one after the
+/// other, so together they are not a snapshot.
 struct LimitUse {
   std::size_t bytes = 0;
   std::size_t buffers = 0;
@@ -37,21 +38,25 @@ struct LimitUse {
   friend bool operator==(const LimitUse&, const LimitUse&) = default;
 };
 
-/// Bounds what may be in use at once. A request over it is EDQUOT, and upstream is not asked; one larger than max_bytes is
-/// ENOMEM, since it can never succeed: max_size is at most max_bytes.
+/// An adaptor that limits the bytes and buffers in use at once. A request that would exceed a limit fails with EDQUOT,
+/// and the upstream is not asked. A request larger than max_bytes fails with ENOMEM, since it can never succeed:
+/// info().max_size is at most max_bytes.
 ///
-/// A request is charged, as large as info().granularity rounds it, before upstream is asked, and corrected to the buffer's
-/// size: a buffer that turns out larger than what is left goes back, EDQUOT. So the bounds hold at every moment, in every
-/// thread's view, and a request that is going to fail upstream may for that time be why another is refused.
+/// A request is charged before the upstream is asked, with its size rounded up to info().granularity. Afterwards the
+/// charge is corrected to the buffer's real size; a buffer that is larger than the rest of the limit is given back and
+/// the request fails with EDQUOT. So the limits hold at every moment, for every thread. A request that the upstream is
+/// about to refuse is charged until then, and can be the reason why another request is refused.
 ///
-/// A charge ends when the buffer has ended and its memory went back; above a Pool with each use. Free buffers of a Pool
-/// around the Limit are charged, and given back by the pool when the Limit refuses.
+/// A charge ends when the buffer has ended and its memory was given back. In a Limit above a Pool, the charge ends with
+/// each use of a buffer. In a Limit below a Pool, the pool's free buffers are charged, and the pool gives them back
+/// when the Limit refuses.
 class SA_API Limit final : public Adaptor {
 public:
   /// @throws Error EINVAL: no upstream, a malformed name
   explicit Limit(std::shared_ptr<Heap> upstream, LimitOptions options = {});
   ~Limit() override;
 
+  /// The bytes and buffers that are in use now.
   [[nodiscard]] LimitUse use() const noexcept;
 
 protected:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file trace.hpp
-/// An adaptor that remembers who allocated each buffer that is alive.
+/// An adaptor that records where each live buffer was allocated.
 #pragma once
 
 #include <chrono>
@@ -27,64 +27,65 @@ namespace detail {
 class Ledger;
 }
 
-/// Who asked for a buffer, and when.
+/// One request for a buffer: the thread that made it, the time, and the call stack.
 struct TraceRecord {
-  std::uint64_t number = 0;                          ///< of the request: a Trace counts them from 1
-  std::string name;                                  ///< of the buffer, when it was allocated
-  std::size_t size = 0;                              ///< bytes; of a request that failed, what was asked for
-  std::string heap;                                  ///< that made the memory; of a request that failed, the Trace's name
-  pid_t thread = 0;                                  ///< gettid(2)
+  std::uint64_t number = 0;                          ///< the request's number: a Trace counts requests from 1
+  std::string name;                                  ///< the buffer's name when it was allocated
+  std::size_t size = 0;                              ///< bytes: the buffer's size, or the requested size if the request failed
+  std::string heap;                                  ///< the heap that made the memory, or the Trace's name if the request failed
+  pid_t thread = 0;                                  ///< the requesting thread, gettid(2)
   std::string thread_name;                           ///< pthread_getname_np(3)
-  std::chrono::steady_clock::duration since_start{}; ///< from the making of the Trace to the request
-  std::chrono::system_clock::time_point time;        ///< of the request
-  std::vector<void*> stack;                          ///< return addresses, the innermost first; TraceOptions::stack_depth
+  std::chrono::steady_clock::duration since_start{}; ///< time from the creation of the Trace to the request
+  std::chrono::system_clock::time_point time;        ///< time of the request
+  std::vector<void*> stack;                          ///< return addresses, innermost first; at most TraceOptions::stack_depth
 };
 
-/// "4096 bytes "frame" from memfd:4k, request 7, by thread 123 (decoder), 1.234 s after the start, at 2026-01-31 12:00:00
-/// UTC"; below it a line for each frame of the stack, symbolised now (backtrace_symbols(3)).
+/// A record as text: "4096 bytes "frame" from memfd:4k, request 7, by thread 123 (decoder), 1.234 s after the start, at
+/// 2026-01-31 12:00:00 UTC". A line for each frame of the stack follows. The frames get their symbols during this call
+/// (backtrace_symbols(3)).
 [[nodiscard]] SA_API std::string to_string(const TraceRecord& record);
 
-/// What a Trace saw happen.
+/// An allocation, a failed request or the end of a buffer, as a Trace reports it.
 struct TraceEvent {
   enum class Kind { Allocated, Failed, Freed };
   Kind kind;
-  const TraceRecord& record;   ///< borrowed for the call
-  std::error_code error{};     ///< of Failed
-  std::string_view sentence{}; ///< of Failed: what an Error would say; borrowed for the call
+  const TraceRecord& record;   ///< the request; valid during the call
+  std::error_code error{};     ///< with Failed: the error
+  std::string_view sentence{}; ///< with Failed: the sentence of an Error; valid during the call
 };
 
 struct TraceOptions {
-  /// Return addresses kept of each request, at most 64; 0: none, which spares microseconds.
+  /// Number of return addresses kept for each request, at most 64. 0: none, which saves microseconds for each request.
   unsigned stack_depth = 0;
-  /// Called for each event by the thread that brings it about, without any lock: several at once. What it throws is lost.
-  /// Not called any more once the Trace has ended.
+  /// Called for each event, on the thread that allocates or frees. No lock is held, so several calls can run at once.
+  /// Exceptions that it throws are ignored. It is not called after the Trace has ended.
   std::function<void(const TraceEvent&)> on_event{};
-  /// Gets what is still alive when the Trace or the process ends, if anything is. By default the library's log does, a
-  /// warning for each buffer. What it throws is lost. A Trace that lives until the process ends calls it then: what it
-  /// refers to must live as long.
+  /// Called with the buffers that are still alive when the Trace or the process ends, if there are any. Empty: the
+  /// library's log gets a warning for each buffer. Exceptions that the function throws are ignored. A Trace that lives
+  /// until the process ends calls it at that time, so all that the function refers to must live as long.
   std::function<void(const std::vector<TraceRecord>&)> on_leak{};
   std::string name{}; ///< info().name; empty: the upstream's
 };
 
-/// Remembers who allocated each buffer that is alive.
+/// An adaptor that records where each live buffer was allocated, and reports buffers that are never freed.
 ///
-/// What is still alive when the Trace is destroyed is reported, once: to on_leak or the log. A Trace that is not destroyed
-/// (Registry::system() never is) reports at exit(3), of _exit(2) and signals it does not hear. That is after main()'s
-/// objects and the statics that were made after the process' first Trace have ended; a buffer that an earlier static
-/// holds is reported though it is about to end. A Trace that is empty reports nothing. A forked child reports nothing of
-/// its parent's.
+/// Buffers that are still alive when the Trace is destroyed are reported once, to on_leak or to the log. A Trace that is never
+/// destroyed (Registry::system() keeps its heaps until the process ends) reports at exit(3); _exit(2) and a fatal signal end
+/// the process without a report. The report at exit comes after the objects of main(), and the statics that were made after
+/// the first Trace of the process, have ended. A buffer that an earlier static holds is reported although it is about to end.
+/// A Trace without live buffers reports nothing. A forked child does not report buffers of its parent.
 ///
-/// It takes a lock, one for all traces, for some instructions of each allocation and of each end. Over a fork that lock
-/// is held by the forking thread (pthread_atfork(3)), so that the child finds it free.
+/// Threads: one lock guards all traces, held for some instructions of each allocation and each end of a buffer. The
+/// forking thread holds this lock during fork(2) (pthread_atfork(3)), so that the child finds it free.
 class SA_API Trace final : public Adaptor {
 public:
   /// @throws Error EINVAL: no upstream, a malformed name, a stack_depth over 64
   explicit Trace(std::shared_ptr<Heap> upstream, TraceOptions options = {});
-  /// Reports what is still alive. Buffers stay valid.
+  /// Reports the buffers that are still alive. These buffers stay valid.
   ~Trace() override;
 
-  /// The buffers that are alive, in the order of their requests. Above a Pool those in use; in a forked child
-  /// also the copies of its parent's.
+  /// The buffers that are alive, in the order of their requests. A Trace above a Pool lists the buffers in use. In a
+  /// forked child the list also has the child's copies of its parent's buffers.
   /// @throws std::bad_alloc
   [[nodiscard]] std::vector<TraceRecord> live() const;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/drm.hpp
-/// From images to libdrm: a framebuffer of an image, its fields copied. Header-only; needs libdrm (pkg-config libdrm).
+/// Connects images to libdrm: makes a framebuffer of an image. Header-only; needs libdrm (pkg-config libdrm).
 ///
 ///     sa::drm::Framebuffer shown = sa::drm::Framebuffer::make(card, frame);
 ///     drmModePageFlip(card, crtc, shown.id(), DRM_MODE_PAGE_FLIP_EVENT, nullptr);
@@ -23,25 +23,25 @@
 
 namespace sa { inline namespace v0 { namespace drm {
 
-/// A framebuffer id that the object removes when it ends (DRM_IOCTL_MODE_RMFB, which turns a plane off that shows it still).
-/// Default-made and moved-from objects are empty.
+/// Owns a framebuffer id, and removes it when the object ends (DRM_IOCTL_MODE_RMFB, which turns off a plane that still
+/// shows the framebuffer). Default-constructed and moved-from objects are empty.
 ///
-/// Threads: distinct objects are independent, but make() on one card descriptor needs an order of the caller's: two imports of
-/// one dma-buf on it have one handle.
+/// Threads: different threads may use distinct objects at once. Calls of make() with the same card descriptor need a
+/// lock of the caller, since two imports of one dma-buf on a descriptor share one handle.
 class Framebuffer {
 public:
   Framebuffer() noexcept = default;
 
   /// Makes a framebuffer of the image's visible size: DRM_IOCTL_PRIME_FD_TO_HANDLE of each buffer, and DRM_IOCTL_MODE_ADDFB2.
-  /// The framebuffer holds the memory on its own from then on; the image may go. The modifier is told where the card takes one
-  /// (DRM_CAP_ADDFB2_MODIFIERS) and wherever it is not linear.
+  /// Afterwards the framebuffer holds the memory itself; the image may end. The call passes the modifier if the card
+  /// takes modifiers (DRM_CAP_ADDFB2_MODIFIERS) or the layout is not linear.
   ///
-  /// The handles are closed again, since a framebuffer holds its buffers itself (drm_gem_fb_init_with_funcs()). A program that
-  /// imported the same dma-buf on the same descriptor by other means had the same handle and loses it: such a program makes its
-  /// framebuffers on a descriptor of their own.
-  /// @param card borrowed; it outlives the framebuffer
-  /// @throws Error EBADF: an empty image. EOPNOTSUPP: DRM has no code for its format. What the two calls report, with which of
-  ///         them it was.
+  /// The handles are closed again, since a framebuffer holds its buffers itself (drm_gem_fb_init_with_funcs()). A
+  /// program that imported the same dma-buf on the same descriptor by other means has the same handle and loses it:
+  /// such a program must use a separate card descriptor for its framebuffers.
+  /// @param card a descriptor of the card, borrowed; it must outlive the framebuffer
+  /// @throws Error EBADF: an empty image. EOPNOTSUPP: DRM has no code for its format. Any other code: one of the two
+  ///         calls failed; the sentence names it.
   [[nodiscard]] static Framebuffer make(int card, const Image& image) {
     const char* call = "";
     int error = 0;
@@ -73,13 +73,13 @@ public:
 
   explicit operator bool() const noexcept { return id_ != 0; }
 
-  /// For drmModeSetCrtc(), drmModePageFlip() and the property FB_ID; 0 for an empty object.
+  /// The framebuffer's id, for drmModeSetCrtc(), drmModePageFlip() and the property FB_ID; 0 for an empty object.
   [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
 
-  /// Gives the id away; the object is empty.
+  /// Gives the id to the caller, which must remove the framebuffer. The object is empty afterwards.
   [[nodiscard]] std::uint32_t release() noexcept { return std::exchange(id_, 0); }
 
-  /// Removes the framebuffer; the object is empty.
+  /// Removes the framebuffer. The object is empty afterwards.
   void reset() noexcept {
     if (id_ != 0) {
       ::drmModeRmFB(card_, std::exchange(id_, 0));

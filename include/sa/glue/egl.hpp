@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/egl.hpp
-/// From images to EGL: the attributes of an EGLImage of an image's buffers, copied. Header-only; makes no call; needs EGL's
-/// headers (pkg-config egl).
+/// Connects images to EGL: makes the list of attributes with which eglCreateImage() imports an image. Header-only;
+/// calls no function of EGL; needs EGL's headers (pkg-config egl).
 ///
 ///     const sa::egl::ImageAttributes attributes(frame, sa::egl::Modifiers::Told);
 ///     EGLImage image = eglCreateImage(display, EGL_NO_CONTEXT, EGL_LINUX_DMA_BUF_EXT, nullptr, attributes.data());
@@ -20,14 +20,14 @@
 
 namespace sa { inline namespace v0 { namespace egl {
 
-/// Whether a display is told the modifier of a layout.
+/// Whether the list of attributes has the modifier of the layout.
 enum class Modifiers : bool {
-  Untold, ///< it has EGL_EXT_image_dma_buf_import alone, for which every picture is linear
-  Told,   ///< it has EGL_EXT_image_dma_buf_import_modifiers as well (eglQueryString(), EGL_EXTENSIONS)
+  Untold, ///< no: for a display with only EGL_EXT_image_dma_buf_import, where every picture is linear
+  Told,   ///< yes: for a display that also has EGL_EXT_image_dma_buf_import_modifiers (eglQueryString(), EGL_EXTENSIONS)
 };
 
-/// What EGL calls a layout's matrix of colours (EGL_YUV_COLOR_SPACE_HINT_EXT): EGL_ITU_REC601_EXT, EGL_ITU_REC709_EXT or
-/// EGL_ITU_REC2020_EXT; EGL_NONE: it has no name for it, or nothing is said of it.
+/// EGL's name of a layout's colour matrix (EGL_YUV_COLOR_SPACE_HINT_EXT): EGL_ITU_REC601_EXT, EGL_ITU_REC709_EXT or
+/// EGL_ITU_REC2020_EXT. EGL_NONE: EGL has no name for the matrix, or the layout does not specify it.
 [[nodiscard]] constexpr EGLint colour_space_of(const Colour& colour) noexcept {
   switch (colour.matrix) {
   case 1:
@@ -42,8 +42,8 @@ enum class Modifiers : bool {
   }
 }
 
-/// The range of a layout's luma (EGL_SAMPLE_RANGE_HINT_EXT): EGL_YUV_FULL_RANGE_EXT or EGL_YUV_NARROW_RANGE_EXT; EGL_NONE:
-/// the colours are RGB, or nothing is said of them.
+/// The range of a layout's luma (EGL_SAMPLE_RANGE_HINT_EXT): EGL_YUV_FULL_RANGE_EXT or EGL_YUV_NARROW_RANGE_EXT.
+/// EGL_NONE: the colours are RGB, or the layout does not specify them.
 [[nodiscard]] constexpr EGLint sample_range_of(const Colour& colour) noexcept {
   if (colour.matrix == 0) {
     return EGL_NONE;
@@ -51,17 +51,17 @@ enum class Modifiers : bool {
   return colour.full_range ? EGL_YUV_FULL_RANGE_EXT : colour.matrix == 2 ? EGL_NONE : EGL_YUV_NARROW_RANGE_EXT;
 }
 
-/// The list of attributes, ended by EGL_NONE, with which an image becomes an EGLImage: size in pixels, DRM's code of the
-/// format, and for each plane the descriptor, the offset and the pitch in bytes, and the modifier; what the layout says of its
-/// colours as hints. A value.
+/// The list of attributes, ended by EGL_NONE, with which an image becomes an EGLImage: size in pixels, DRM's code of
+/// the format, for each plane the descriptor, the offset and the pitch in bytes and the modifier, and the colours of
+/// the layout as hints. A value type.
 ///
-/// The descriptors are borrowed: the image must live until eglCreateImage() has returned. EGL keeps the memory on its own from
-/// then on, and closes no descriptor, whether it succeeds or fails (EGL_EXT_image_dma_buf_import, issue 3).
+/// The descriptors are borrowed: the image must live until eglCreateImage() has returned. Afterwards EGL holds the
+/// memory itself. It closes no descriptor, neither on success nor on failure (EGL_EXT_image_dma_buf_import, issue 3).
 ///
-/// The list is empty, nothing but EGL_NONE, where EGL cannot say the image: an empty image, a format for which DRM has no code,
-/// a buffer without a descriptor, a layout that is not linear while modifiers are untold. eglCreateImage() then makes nothing
-/// and reports EGL_BAD_PARAMETER; a driver that does not take the format or the strides reports EGL_BAD_MATCH or EGL_BAD_ACCESS,
-/// and Mesa's llvmpipe, which takes one plane alone, EGL_BAD_ALLOC.
+/// The list has only EGL_NONE if EGL cannot describe the image: an empty image, a format for which DRM has no code, a
+/// buffer without a descriptor, or a layout that is not linear with Modifiers::Untold. eglCreateImage() then fails with
+/// EGL_BAD_PARAMETER. A driver that does not take the format or the strides fails with EGL_BAD_MATCH or EGL_BAD_ACCESS;
+/// Mesa's llvmpipe, which takes only one plane, fails with EGL_BAD_ALLOC.
 /// @tparam Number EGLAttrib for eglCreateImage() of EGL 1.5, EGLint for eglCreateImageKHR()
 template <typename Number = EGLAttrib>
 class ImageAttributes {
@@ -99,13 +99,13 @@ public:
     }
   }
 
-  /// Whether EGL can say the image.
+  /// Whether EGL can describe the image.
   explicit operator bool() const noexcept { return size_ > 0; }
 
-  /// Valid as long as this object.
+  /// The list of attributes. Valid as long as this object.
   [[nodiscard]] const Number* data() const noexcept { return list_.data(); }
 
-  /// Numbers before the EGL_NONE at the end; two for each attribute.
+  /// The number of elements before the EGL_NONE at the end; two for each attribute.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
 private:

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/ffmpeg.hpp
-/// From images to FFmpeg's DRM frames (libavutil/hwcontext_drm.h): the fields of a descriptor and of a frame, copied.
-/// Header-only; needs libavutil 57 or newer, FFmpeg 5.0 (pkg-config libavutil).
+/// Connects images to FFmpeg: makes a DRM frame (libavutil/hwcontext_drm.h) of an image. Header-only; needs libavutil
+/// 57 or newer, FFmpeg 5.0 (pkg-config libavutil).
 ///
 ///     sa::ffmpeg::set_format(*reinterpret_cast<AVHWFramesContext*>(frames->data), image.layout());
 ///     av_hwframe_ctx_init(frames);
 ///     sa::ffmpeg::Frame frame = sa::ffmpeg::frame_of(std::make_shared<sa::Image>(std::move(image)), frames);
 ///     av_hwframe_map(mapped, frame.get(), AV_HWFRAME_MAP_READ); // of the format that av_hwframe_ctx_init() was told
 ///
-/// FFmpeg maps such a frame anew for each av_hwframe_map() and brackets it with DMA_BUF_IOCTL_SYNC. It needs no device for that:
-/// AVDRMDeviceContext::fd may be -1.
+/// FFmpeg maps such a frame again for each av_hwframe_map(), and brackets the access with DMA_BUF_IOCTL_SYNC. It needs
+/// no device for this: AVDRMDeviceContext::fd may be -1.
 #pragma once
 
 #include <cstddef>
@@ -34,15 +34,15 @@ extern "C" {
 
 namespace sa { inline namespace v0 { namespace ffmpeg {
 
-/// A format's name, and what FFmpeg calls the same bytes.
+/// A format's name, and FFmpeg's name of the same bytes.
 struct FormatName {
   std::string_view name; ///< FormatInfo::name
   AVPixelFormat format;
 };
 
-/// Those that both have. FFmpeg names the bytes of a pixel as they lie in memory, DRM the bits of a little-endian word from the
-/// highest on. FFmpeg has no VYUY, NV61 and formats with V before U, whose pointers its users exchange; of Bayer and MIPI-packed
-/// formats it has those of 8 and 16 bits.
+/// The formats that both have. FFmpeg names the bytes of a pixel as they lie in memory, DRM the bits of a little-endian
+/// word from the highest on. FFmpeg does not have VYUY, NV61 and formats with V before U; programs swap the planes'
+/// pointers for these. Of Bayer and MIPI-packed formats it has those of 8 and 16 bits.
 inline constexpr FormatName pixel_formats[] = {
     {"XRGB8888", AV_PIX_FMT_BGR0},
     {"ARGB8888", AV_PIX_FMT_BGRA},
@@ -81,7 +81,7 @@ inline constexpr FormatName pixel_formats[] = {
     {"SBGGR16", AV_PIX_FMT_BAYER_BGGR16LE},
 };
 
-/// What FFmpeg calls @p format; AV_PIX_FMT_NONE where it does not have it.
+/// FFmpeg's name of @p format; AV_PIX_FMT_NONE: FFmpeg does not have the format.
 [[nodiscard]] inline AVPixelFormat pixel_format_of(Format format) noexcept {
   for (const FormatName& one : pixel_formats) {
     if (one.name == format.name()) {
@@ -91,7 +91,7 @@ inline constexpr FormatName pixel_formats[] = {
   return AV_PIX_FMT_NONE;
 }
 
-/// The format that FFmpeg calls so; none where the table does not have it.
+/// The format for a name of FFmpeg's; none when the table does not have it.
 [[nodiscard]] inline Format format_of(AVPixelFormat format) noexcept {
   for (const FormatName& one : pixel_formats) {
     if (one.format == format) {
@@ -101,9 +101,9 @@ inline constexpr FormatName pixel_formats[] = {
   return {};
 }
 
-/// Says in a frames context, between av_hwframe_ctx_alloc() and av_hwframe_ctx_init(), that its frames are images of @p layout:
-/// format, sw_format, width and height, in pixels. sw_format is AV_PIX_FMT_NONE where FFmpeg does not have the format; such
-/// frames cannot be mapped.
+/// Sets format, sw_format, width and height (in pixels) of a frames context whose frames are images of @p layout. Call
+/// it between av_hwframe_ctx_alloc() and av_hwframe_ctx_init(). sw_format is AV_PIX_FMT_NONE if FFmpeg does not have
+/// the format; such frames cannot be mapped.
 inline void set_format(AVHWFramesContext& frames, const ImageLayout& layout) noexcept {
   frames.format = AV_PIX_FMT_DRM_PRIME;
   frames.sw_format = pixel_format_of(layout.format);
@@ -111,9 +111,9 @@ inline void set_format(AVHWFramesContext& frames, const ImageLayout& layout) noe
   frames.height = static_cast<int>(layout.height);
 }
 
-/// The image as FFmpeg describes one: an object for each buffer, and one layer with the planes of the format. It borrows the
-/// image's descriptors; frame_of() makes a frame that holds them. nb_objects is 0 where FFmpeg cannot say the image: it is empty,
-/// DRM has no code for its format, or a buffer has no descriptor (DmaBuf::fd()).
+/// FFmpeg's description of an image: an object for each buffer, and one layer with the planes of the format. It borrows
+/// the image's descriptors; frame_of() makes a frame that holds them. nb_objects is 0 if FFmpeg cannot describe the
+/// image: it is empty, DRM has no code for its format, or a buffer has no descriptor (DmaBuf::fd()).
 [[nodiscard]] inline AVDRMFrameDescriptor descriptor_of(const Image& image) noexcept {
   static_assert(max_planes == AV_DRM_MAX_PLANES);
   AVDRMFrameDescriptor descriptor{};
@@ -141,17 +141,17 @@ struct FrameDeleter {
   void operator()(AVFrame* frame) const noexcept { ::av_frame_free(&frame); }
 };
 
-/// Owns an AVFrame: av_frame_free() ends it. release() gives it to C code that does the same.
+/// Owns an AVFrame, and frees it by av_frame_free(). release() gives it to C code, which must call av_frame_free().
 using Frame = std::unique_ptr<AVFrame, FrameDeleter>;
 
-/// A frame of the pixel format AV_PIX_FMT_DRM_PRIME, with the size of the image, in pixels, and its colour. The frame holds the
-/// image, as do its references (av_frame_ref()) and what is mapped from it (av_hwframe_map()): the shared_ptr is let go of, on
-/// the thread that ends the last of them, and its deleter can give the image back to a pool.
+/// Makes a frame of the pixel format AV_PIX_FMT_DRM_PRIME, with the size of the image in pixels and its colour. The
+/// frame, its references (av_frame_ref()) and frames mapped from it (av_hwframe_map()) hold the image: the thread that
+/// ends the last of them releases the shared_ptr, whose deleter can give the image back to a pool.
 ///
-/// @param image shared with the frame; nobody calls Image::set_layout() on it meanwhile
-/// @param frames an AVHWFramesContext (set_format()), which the frame refers to and which FFmpeg maps by; borrowed. Null: none,
-///        for a frame that goes to an encoder or a display as it is.
-/// @throws Error EBADF: no image, or an empty one. EOPNOTSUPP: FFmpeg cannot say it, as in descriptor_of(). ENOMEM
+/// @param image shared with the frame; Image::set_layout() must not be called on it meanwhile
+/// @param frames an AVHWFramesContext (set_format()), borrowed, to which the frame gets a reference; av_hwframe_map()
+///   needs it. Null: none, for a frame that goes to an encoder or a display unmapped.
+/// @throws Error EBADF: no image, or an empty one. EOPNOTSUPP: FFmpeg cannot describe it, as in descriptor_of(). ENOMEM
 [[nodiscard]] inline Frame frame_of(std::shared_ptr<const Image> image, AVBufferRef* frames, std::error_code& ec) noexcept {
   struct Held {
     AVDRMFrameDescriptor descriptor;

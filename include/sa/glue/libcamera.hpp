@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/libcamera.hpp
-/// Between images and libcamera: the planes of a FrameBuffer, a PixelFormat, and the layout that a stream's configuration says.
-/// Header-only; needs libcamera (pkg-config libcamera).
+/// Connects images and libcamera: converts images to the planes of a FrameBuffer, formats to PixelFormats, and a
+/// stream's configuration to a layout. Header-only; needs libcamera (pkg-config libcamera).
 ///
 ///     camera->configure(configuration.get());
 ///     const sa::ImageLayout layout = sa::libcamera::layout_of(configuration->at(0)); // libcamera chooses the stride
@@ -38,7 +38,7 @@ struct FormatName {
   ::libcamera::PixelFormat format;
 };
 
-/// The formats for which DRM has no code, and libcamera one of its own. For the others libcamera has DRM's.
+/// The formats for which DRM has no code, and libcamera has its own. For all other formats libcamera uses DRM's codes.
 inline constexpr FormatName own_formats[] = {
     {"Y10P", ::libcamera::formats::R10_CSI2P},         {"SRGGB8", ::libcamera::formats::SRGGB8},
     {"SGRBG8", ::libcamera::formats::SGRBG8},          {"SGBRG8", ::libcamera::formats::SGBRG8},
@@ -55,8 +55,8 @@ inline constexpr FormatName own_formats[] = {
     {"SBGGR16", ::libcamera::formats::SBGGR16},
 };
 
-/// What libcamera calls @p format, where its modifier is @p modifier (drm_fourcc.h; 0: linear). Not valid (isValid()) for no
-/// format, and for one of those of libcamera's own with a modifier.
+/// libcamera's name of @p format with @p modifier (drm_fourcc.h; 0: linear). The result is not valid (isValid()) for no
+/// format, and for a format with a code of libcamera's own together with a modifier.
 [[nodiscard]] inline ::libcamera::PixelFormat pixel_format_of(Format format, std::uint64_t modifier = 0) noexcept {
   if (format.info().drm) {
     return ::libcamera::PixelFormat(format.info().drm.code, modifier);
@@ -66,8 +66,9 @@ inline constexpr FormatName own_formats[] = {
   return found == std::end(own_formats) || modifier != 0 ? ::libcamera::PixelFormat() : found->format;
 }
 
-/// The format that libcamera calls so; none where the table does not have it. Its modifier is libcamera's, but for the packed
-/// formats of MIPI CSI-2, whose modifier tells nothing else there: those are linear.
+/// The format for a PixelFormat of libcamera's; none when the table does not have it. The modifier is the
+/// PixelFormat's, except for the packed formats of MIPI CSI-2: libcamera's modifier only says that they are packed, so
+/// they are linear here.
 [[nodiscard]] inline Format format_of(const ::libcamera::PixelFormat& format) noexcept {
   const auto* const found = std::find_if(std::begin(own_formats), std::end(own_formats), [&](const auto& one) {
     return one.format.fourcc() == format.fourcc() && one.format.modifier() == format.modifier();
@@ -76,8 +77,9 @@ inline constexpr FormatName own_formats[] = {
 }
 
 /// The layout of the pictures of a stream, as Camera::configure() left its configuration: all planes in one buffer, one behind
-/// the other, with the strides that follow from the first, as libcamera lays them out itself. Empty (no format) where the table
-/// does not have the format, or the stream has no stride: it is not configured, or compressed. Its colour is not said.
+/// the other, with the strides that follow from the first, as libcamera lays them out itself. The layout is empty (no
+/// format) if the table does not have the format, or the stream has no stride because it is not configured or is
+/// compressed. Its colour is unspecified.
 [[nodiscard]] inline ImageLayout layout_of(const ::libcamera::StreamConfiguration& configuration) noexcept {
   ImageLayout layout;
   const Format format = format_of(configuration.pixelFormat);
@@ -103,9 +105,10 @@ inline constexpr FormatName own_formats[] = {
   return layout;
 }
 
-/// Whether an image of @p layout is what a stream so configured writes: the same format, as many rows, the same strides and
-/// offsets, and no more bytes than the buffers have. A layout with a buffer for each plane is taken too, where the strides are
-/// the same: which of the two a camera writes is not in a configuration, and some write but one of them.
+/// Whether a stream with this configuration writes into images of @p layout: the format, the number of rows, the
+/// strides and the offsets are the same, and the buffers are large enough. A layout with a buffer for each plane is
+/// accepted too, if the strides are the same: a configuration does not tell which of the two a camera writes, and some
+/// cameras write only one of them.
 [[nodiscard]] inline bool holds(const ImageLayout& layout, const ::libcamera::StreamConfiguration& configuration) noexcept {
   const ImageLayout written = layout_of(configuration);
   const bool apart = layout.buffer_count() > 1;
@@ -120,16 +123,16 @@ inline constexpr FormatName own_formats[] = {
   return same;
 }
 
-/// The planes of a libcamera::FrameBuffer in the memory of @p image: a descriptor of each buffer, duplicated (DmaBuf::dup()),
-/// which libcamera closes with the last FrameBuffer that has it; the offset and the length of each plane, in bytes. The memory
-/// lives as long as the FrameBuffer or the image. SharedFD's own duplicate would be inherited by other programs, and ends the
-/// process where there are no descriptors left.
+/// Makes the planes of a libcamera::FrameBuffer in the memory of @p image: a duplicate of each buffer's descriptor
+/// (DmaBuf::dup()), which libcamera closes with the last FrameBuffer that has it, and the offset and the length of each
+/// plane in bytes. The memory lives as long as the FrameBuffer or the image. (SharedFD's own duplicate has no
+/// O_CLOEXEC, and ends the process when descriptors run out.)
 ///
-/// Cameras take dma-bufs alone (Trait::DmaBuf). libcamera 0.0.3 never completes a request whose memory the driver refuses, and
-/// ends the process by an assertion when the camera stops: demand the trait of the heap.
+/// Cameras take only dma-bufs, so allocate with Trait::DmaBuf: libcamera 0.0.3 never completes a request whose memory
+/// the driver refuses, and ends the process by an assertion when the camera stops.
 ///
-/// Make the planes once for each image: libcamera knows a buffer again by the descriptor's number, and imports it anew under
-/// another one. Most cameras demand that planes in one buffer adjoin, as layout_of() lays them out.
+/// Make the planes once for each image: libcamera recognises a buffer by its descriptor's number, and imports the same
+/// buffer again under another number. Most cameras demand that planes in one buffer adjoin, as in layout_of().
 /// @throws Error EBADF: an empty image. EOPNOTSUPP: a buffer has no descriptor. EMFILE
 [[nodiscard]] inline std::vector<::libcamera::FrameBuffer::Plane> planes_of(const Image& image, std::error_code& ec) noexcept
     try {

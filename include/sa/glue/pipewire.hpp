@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/pipewire.hpp
-/// Between images and PipeWire's buffers (spa/buffer/buffer.h): the fields of its data and chunks, copied. Header-only; needs
-/// the headers of libspa alone (pkg-config libspa-0.2).
+/// Connects images and PipeWire's buffers (spa/buffer/buffer.h). Header-only; needs only the headers of libspa
+/// (pkg-config libspa-0.2).
 ///
-/// A producer that connects with PW_STREAM_FLAG_ALLOC_BUFFERS gives its own memory, and a consumer makes images of it again:
+/// A producer that connects with PW_STREAM_FLAG_ALLOC_BUFFERS provides the memory, and a consumer makes images of it
+/// again:
 ///
 ///     void add_buffer(void* producer, pw_buffer* slot) {
 ///       if (!sa::pipewire::offer(*slot->buffer, image)) { ... } // the consumers take no such memory
@@ -13,9 +14,10 @@
 ///       const sa::Image image = sa::pipewire::import(*slot->buffer, negotiated); // once for each slot
 ///     }
 ///
-/// Both say in SPA_PARAM_BUFFERS_dataType which memory they take, and the producer in SPA_PARAM_BUFFERS_blocks that a buffer has
-/// a block for each plane (https://docs.pipewire.org/page_dma_buf.html). PipeWire has no fences of its own: DmaBuf::access()
-/// waits for those of the memory, and brackets what the CPU does with DMA_BUF_IOCTL_SYNC, which PipeWire does not.
+/// Both sides name the kinds of memory that they take in SPA_PARAM_BUFFERS_dataType. The producer sets
+/// SPA_PARAM_BUFFERS_blocks to a block for each plane (https://docs.pipewire.org/page_dma_buf.html). PipeWire has no
+/// fences of its own, and makes no DMA_BUF_IOCTL_SYNC: access the memory by DmaBuf::access(), which waits for the
+/// memory's fences and brackets the CPU's access.
 #pragma once
 
 #include <algorithm>
@@ -42,13 +44,13 @@
 
 namespace sa { inline namespace v0 { namespace pipewire {
 
-/// A format's name, and what PipeWire calls the same bytes.
+/// A format's name, and PipeWire's name of the same bytes.
 struct FormatName {
   std::string_view name; ///< FormatInfo::name
   spa_video_format format;
 };
 
-/// Those that both have. PipeWire's names are GStreamer's (spa/param/video/raw.h).
+/// The formats that both have. PipeWire's names are GStreamer's (spa/param/video/raw.h).
 inline constexpr FormatName video_formats[] = {
     {"XRGB8888", SPA_VIDEO_FORMAT_BGRx}, {"ARGB8888", SPA_VIDEO_FORMAT_BGRA}, {"XBGR8888", SPA_VIDEO_FORMAT_RGBx},
     {"ABGR8888", SPA_VIDEO_FORMAT_RGBA}, {"RGBX8888", SPA_VIDEO_FORMAT_xBGR}, {"BGRX8888", SPA_VIDEO_FORMAT_xRGB},
@@ -61,7 +63,7 @@ inline constexpr FormatName video_formats[] = {
     {"YUV444", SPA_VIDEO_FORMAT_Y444},   {"R8", SPA_VIDEO_FORMAT_GRAY8},      {"R16", SPA_VIDEO_FORMAT_GRAY16_LE},
 };
 
-/// What PipeWire calls @p format; SPA_VIDEO_FORMAT_UNKNOWN where it does not have it.
+/// PipeWire's name of @p format; SPA_VIDEO_FORMAT_UNKNOWN: PipeWire does not have the format.
 [[nodiscard]] inline spa_video_format video_format_of(Format format) noexcept {
   for (const FormatName& one : video_formats) {
     if (one.name == format.name()) {
@@ -71,7 +73,7 @@ inline constexpr FormatName video_formats[] = {
   return SPA_VIDEO_FORMAT_UNKNOWN;
 }
 
-/// The format that PipeWire calls so; none where the table does not have it.
+/// The format for a name of PipeWire's; none when the table does not have it.
 [[nodiscard]] inline Format format_of(spa_video_format format) noexcept {
   for (const FormatName& one : video_formats) {
     if (one.format == format) {
@@ -81,9 +83,9 @@ inline constexpr FormatName video_formats[] = {
   return {};
 }
 
-/// What a producer of such images offers, for spa_format_video_raw_build(): the format, the size in pixels, and the modifier
-/// where the layout is not linear. Linear memory that the CPU can map is offered without one (page_dma_buf, "v4l2"). The format
-/// is SPA_VIDEO_FORMAT_UNKNOWN where PipeWire does not have it.
+/// The format that a producer of images with @p layout offers, for spa_format_video_raw_build(): the format, the size
+/// in pixels, and the modifier if the layout is not linear. Linear memory that the CPU can map is offered without a
+/// modifier (page_dma_buf, "v4l2"). The format is SPA_VIDEO_FORMAT_UNKNOWN if PipeWire does not have it.
 [[nodiscard]] inline spa_video_info_raw info_of(const ImageLayout& layout) noexcept {
   spa_video_info_raw info{};
   info.format = video_format_of(layout.format);
@@ -94,8 +96,8 @@ inline constexpr FormatName video_formats[] = {
   return info;
 }
 
-/// The kind of memory that an image is for PipeWire: SPA_DATA_DmaBuf, SPA_DATA_MemFd for a memfd, SPA_DATA_Invalid where a
-/// buffer has no descriptor, or there is no image. SPA_PARAM_BUFFERS_dataType is a mask with the bit of this number.
+/// PipeWire's kind of memory for an image: SPA_DATA_DmaBuf; SPA_DATA_MemFd for a memfd; SPA_DATA_Invalid if a buffer
+/// has no descriptor or the image is empty. SPA_PARAM_BUFFERS_dataType is a mask of bits with these numbers.
 [[nodiscard]] inline spa_data_type data_type_of(const Image& image) noexcept {
   const auto each = [&](auto is) { return image && std::ranges::all_of(image.buffers(), is); };
   if (each([](const DmaBuf& buffer) { return buffer.fd() >= 0 && buffer.traits().contains(Trait::DmaBuf); })) {
@@ -105,8 +107,8 @@ inline constexpr FormatName video_formats[] = {
                                                                                                          : SPA_DATA_Invalid;
 }
 
-/// Says in the chunks of a buffer where each plane lies: offset and size in bytes from the beginning of its memory, stride in
-/// bytes. offer() does so too; a producer calls it again when the layout changes.
+/// Sets the chunks of a buffer to the position of each plane: offset and size in bytes from the beginning of its
+/// memory, stride in bytes. offer() does this too; a producer calls it again when the layout changes.
 /// @param buffer with a block for each plane
 inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noexcept {
   for (unsigned plane = 0; plane < layout.plane_count() && plane < buffer.n_datas; ++plane) {
@@ -120,11 +122,11 @@ inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noex
   }
 }
 
-/// Makes @p image the memory of a buffer that PipeWire adds to a stream with PW_STREAM_FLAG_ALLOC_BUFFERS: in the event
-/// add_buffer, before anything else. Borrows the descriptors, which PipeWire duplicates when the event has returned: the image
-/// stays until remove_buffer.
-/// @return whether it did. Else nothing was changed: the buffer has not a block for each plane, the consumers do not take the
-///         image's kind of memory (data_type_of()), or a buffer is larger than PipeWire can say (32 bits).
+/// Makes @p image the memory of a buffer that PipeWire adds to a stream with PW_STREAM_FLAG_ALLOC_BUFFERS. Call it first in the
+/// event add_buffer. It borrows the descriptors, which PipeWire duplicates after the event has returned: keep the image until the
+/// event remove_buffer.
+/// @return true on success. false: nothing was changed, because the buffer does not have a block for each plane, the consumers
+///         do not take the image's kind of memory (data_type_of()), or a buffer is too large for PipeWire (32 bits).
 [[nodiscard]] inline bool offer(const spa_buffer& buffer, const Image& image) noexcept {
   const ImageLayout& layout = image.layout();
   const spa_data_type type = data_type_of(image);
@@ -149,16 +151,17 @@ inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noex
   return can;
 }
 
-/// The image in a buffer that a producer filled: its descriptors are duplicated (F_DUPFD_CLOEXEC), so that the image outlives
-/// the buffer and the stream; planes of the same memory share one of the image's buffers. Where a format of several planes comes
-/// in one block, as from a V4L2 camera, the others follow from the first: PipeWire says no more of them.
+/// Makes an image of a buffer that a producer filled. It duplicates the descriptors (F_DUPFD_CLOEXEC), so the image
+/// outlives the buffer and the stream. Planes in the same memory share one of the image's buffers. If a format of
+/// several planes comes in one block, as from a V4L2 camera, the positions of the others follow from the first:
+/// PipeWire does not tell them.
 ///
-/// Make it once for each buffer, in the first event `process` that brings it, when its chunks are told, and keep it until
-/// remove_buffer. The sizes that a producer says are not believed: the descriptors have theirs.
-/// @param info as spa_format_video_raw_parse() read the negotiated format; its colour is not looked at
+/// Make the image once for each buffer, in the first event `process` that brings it, when its chunks are set, and keep
+/// it until remove_buffer. The sizes come from the descriptors, not from the producer.
+/// @param info the negotiated format, from spa_format_video_raw_parse(); its colour is ignored
 /// @throws Error EOPNOTSUPP: the table does not have the format, or the memory is neither a dma-buf nor a memfd. EINVAL: the
 ///         number of blocks is neither one nor that of the planes, or the planes do not lie in their memory (Image::import()).
-///         EMFILE. What DmaBuf::import() reports.
+///         EMFILE: descriptors ran out. Else as DmaBuf::import().
 [[nodiscard]] inline Image import(const spa_buffer& buffer, const spa_video_info_raw& info, std::error_code& ec) noexcept try {
   const auto fail = [&](int why) {
     ec = std::error_code(why, std::system_category());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/v4l2.hpp
-/// Between images and linux/videodev2.h: the fields of a format and of a buffer, copied. Header-only; makes no call.
+/// Connects images to V4L2 (linux/videodev2.h): converts layouts to formats and images to buffers, and back.
+/// Header-only; makes no system call.
 ///
 ///     v4l2_format format = sa::v4l2::format_of(frame.layout(), V4L2_BUF_TYPE_VIDEO_CAPTURE);
 ///     ioctl(camera, VIDIOC_S_FMT, &format);
@@ -19,7 +20,7 @@
 
 namespace sa { inline namespace v0 { namespace v4l2 {
 
-/// Whether a queue of that type (v4l2_buf_type) is multi-planar.
+/// Whether a queue of the type @p type (v4l2_buf_type) is multi-planar.
 [[nodiscard]] constexpr bool multi_planar(std::uint32_t type) noexcept {
   return type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE || type == V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE;
 }
@@ -31,15 +32,15 @@ namespace sa { inline namespace v0 { namespace v4l2 {
              : V4L2_BUF_TYPE_VIDEO_CAPTURE;
 }
 
-/// The code under which V4L2 knows a layout's format: that of a buffer for each plane where it has several buffers. None: V4L2
-/// has none.
+/// V4L2's code of a layout's format; for a layout in several buffers, the code for a buffer for each plane. None: V4L2
+/// does not have the format.
 [[nodiscard]] inline V4l2Fourcc fourcc_of(const ImageLayout& layout) noexcept {
   return layout.buffer_count() > 1 ? layout.format.info().v4l2_split : layout.format.info().v4l2;
 }
 
-/// The format that a queue of @p type is asked for with VIDIOC_TRY_FMT and VIDIOC_S_FMT. Its pixelformat is 0 where V4L2 cannot
-/// say the layout: the format has no code, it is not linear, a plane does not begin where the one before it ends, or there are
-/// several buffers and the queue is not multi-planar.
+/// The format for a layout in a queue of @p type, for VIDIOC_TRY_FMT and VIDIOC_S_FMT. Its pixelformat is 0 if V4L2
+/// cannot describe the layout: the format has no code, the layout is not linear, a plane does not begin where the
+/// previous one ends, or there are several buffers and the queue is not multi-planar.
 [[nodiscard]] inline v4l2_format format_of(const ImageLayout& layout, std::uint32_t type) noexcept {
   v4l2_format format{};
   format.type = type;
@@ -94,8 +95,8 @@ struct Lines {
   return {format.fmt.pix.bytesperline, format.fmt.pix.sizeimage};
 }
 
-/// Whether an image of @p layout is what a queue with @p format, as VIDIOC_S_FMT or VIDIOC_TRY_FMT returned it, reads or
-/// writes: the same format, as many rows, the same strides, and no more bytes than the buffers have.
+/// Whether a queue with @p format, as VIDIOC_S_FMT or VIDIOC_TRY_FMT returned it, reads or writes images of @p layout:
+/// the format, the number of rows and the strides are the same, and the buffers are large enough.
 [[nodiscard]] inline bool holds(const ImageLayout& layout, const v4l2_format& format) noexcept {
   const v4l2_format wanted = format_of(layout, format.type);
   const bool planar = multi_planar(format.type);
@@ -114,8 +115,8 @@ struct Lines {
   return same;
 }
 
-/// The layout of the pictures of a queue whose format is @p format, as VIDIOC_G_FMT returned it: for a decoder, which says it
-/// itself. Empty (no format) where the table does not have the format.
+/// The layout of the pictures of a queue with @p format, as VIDIOC_G_FMT returned it: for a decoder, which sets the
+/// format itself. The layout is empty (no format) if the table does not have the format.
 [[nodiscard]] inline ImageLayout layout_of(const v4l2_format& format) noexcept {
   const bool planar = multi_planar(format.type);
   const V4l2Fourcc code{planar ? format.fmt.pix_mp.pixelformat : format.fmt.pix.pixelformat};
@@ -148,8 +149,8 @@ struct Lines {
   return layout;
 }
 
-/// A v4l2_buffer of memory type V4L2_MEMORY_DMABUF and what it points to, filled with an image's descriptors: for VIDIOC_QBUF
-/// and VIDIOC_DQBUF. Borrows the descriptors, which the driver holds on its own after VIDIOC_QBUF.
+/// A v4l2_buffer of memory type V4L2_MEMORY_DMABUF and its planes, filled with an image's descriptors, for VIDIOC_QBUF
+/// and VIDIOC_DQBUF. It borrows the descriptors; after VIDIOC_QBUF the driver holds the memory itself.
 class Buffer {
 public:
   /// @param type of the queue, v4l2_buf_type; @param index of the slot
@@ -170,7 +171,7 @@ public:
       }
     }
   }
-  /// Without an image, for VIDIOC_DQBUF.
+  /// Makes a buffer without an image, for VIDIOC_DQBUF.
   explicit Buffer(std::uint32_t type, std::uint32_t index = 0) noexcept {
     buffer_.type = type;
     buffer_.index = index;
@@ -187,8 +188,9 @@ public:
   [[nodiscard]] v4l2_buffer& buffer() noexcept { return buffer_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return buffer_.index; }
 
-  /// After VIDIOC_DQBUF: @p layout, the queued image's, with the pixels where the driver put them. A multi-planar driver can put
-  /// something of its own before them (v4l2_plane::data_offset), which no other call tells; Image::set_layout() takes it.
+  /// After VIDIOC_DQBUF: the queued image's @p layout, changed to the position of the pixels that the driver wrote. A
+  /// multi-planar driver can write data of its own before the pixels (v4l2_plane::data_offset); no other call tells
+  /// this. Pass the result to Image::set_layout().
   [[nodiscard]] ImageLayout filled(ImageLayout layout) const noexcept {
     for (unsigned plane = 0; multi_planar(buffer_.type) && plane < layout.plane_count(); ++plane) {
       PlaneLayout& where = layout.planes[plane];

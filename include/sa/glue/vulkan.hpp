@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/vulkan.hpp
-/// From images to Vulkan: what vkCreateImage() and vkAllocateMemory() are told of an image's buffers, copied. Header-only; makes
-/// no call; needs Vulkan's headers (pkg-config vulkan) and, of the device, VK_EXT_image_drm_format_modifier,
-/// VK_EXT_external_memory_dma_buf and what they need.
+/// Connects images to Vulkan: makes the structures with which vkCreateImage() and vkAllocateMemory() import an image's
+/// buffers. Header-only; calls no function of Vulkan; needs Vulkan's headers (pkg-config vulkan). The device must have
+/// VK_EXT_image_drm_format_modifier, VK_EXT_external_memory_dma_buf and the extensions that these need.
 ///
 ///     sa::vulkan::ImageCreateInfo create(frame.layout(), VK_IMAGE_USAGE_SAMPLED_BIT);
 ///     vkCreateImage(device, &create.info(), nullptr, &image);
@@ -23,11 +23,12 @@
 
 namespace sa { inline namespace v0 { namespace vulkan {
 
-/// Vulkan's name of a format; VK_FORMAT_UNDEFINED: it has none with the same order of the components, or DRM has no code for it.
+/// Vulkan's name of a format. VK_FORMAT_UNDEFINED: Vulkan has no format with the same order of the components, or DRM
+/// has no code for the format.
 ///
-/// The colours are linear ones (UNORM); for sRGB make a view of the other format. XRGB8888 and XBGR8888 have in their fourth
-/// byte what was there: a view of them wants VK_COMPONENT_SWIZZLE_ONE for alpha. Of the packed YUV formats Vulkan has YUYV and
-/// UYVY, of those with planes the ones whose blue chroma comes first. NV24 needs VK_EXT_ycbcr_2plane_444_formats.
+/// The formats are linear (UNORM); for sRGB make a view with the matching sRGB format. The fourth byte of XRGB8888 and
+/// XBGR8888 is undefined: a view needs VK_COMPONENT_SWIZZLE_ONE for alpha. Of the packed YUV formats Vulkan has YUYV
+/// and UYVY, of those with planes the ones whose blue chroma comes first. NV24 needs VK_EXT_ycbcr_2plane_444_formats.
 [[nodiscard]] inline VkFormat format_of(Format format) noexcept {
   switch (format.info().drm.code) {
   case fourcc("XR24"):
@@ -71,16 +72,17 @@ namespace sa { inline namespace v0 { namespace vulkan {
 
 /// A VkImageCreateInfo for an image that lies as an ImageLayout says, with the structures that it points to:
 /// VkImageDrmFormatModifierExplicitCreateInfoEXT with a VkSubresourceLayout for each plane (offsets and strides in bytes), and
-/// VkExternalMemoryImageCreateInfo for dma-bufs. Neither copied nor moved, since it points into itself.
+/// VkExternalMemoryImageCreateInfo for dma-bufs. It cannot be copied or moved, since it points into itself.
 ///
 /// It has one level, one layer, one sample, one queue family, and begins as VK_IMAGE_LAYOUT_UNDEFINED. Its extent is the visible
 /// size; that of a format whose chroma has fewer samples is the next multiple of its step, as Vulkan demands. A layout in
 /// several buffers makes a disjoint image, whose planes get their memory one by one (memory_plane()).
 ///
-/// The format is VK_FORMAT_UNDEFINED, and the object false, where Vulkan cannot say the layout: it has no such format, or the
-/// rows are shorter than the multiple of the step. vkCreateImage() must not be called then. Whether the device takes format,
-/// modifier and usage, vkGetPhysicalDeviceImageFormatProperties2() tells; a layout that it does not take makes vkCreateImage()
-/// fail with VK_ERROR_INVALID_DRM_FORMAT_MODIFIER_PLANE_LAYOUT_EXT.
+/// If Vulkan cannot describe the layout, the format is VK_FORMAT_UNDEFINED and the object is false: Vulkan has no such
+/// format, or the rows are shorter than the multiple of the step. vkCreateImage() must not be called then.
+/// vkGetPhysicalDeviceImageFormatProperties2() tells whether the device takes the format, the modifier and the usage; a
+/// layout that the device does not take makes vkCreateImage() fail with
+/// VK_ERROR_INVALID_DRM_FORMAT_MODIFIER_PLANE_LAYOUT_EXT.
 class ImageCreateInfo {
 public:
   ImageCreateInfo(const ImageLayout& layout, VkImageUsageFlags usage) noexcept {
@@ -122,10 +124,11 @@ public:
   ImageCreateInfo& operator=(const ImageCreateInfo&) = delete;
   ~ImageCreateInfo() = default;
 
-  /// Whether Vulkan can say the layout.
+  /// Whether Vulkan can describe the layout.
   explicit operator bool() const noexcept { return info_.format != VK_FORMAT_UNDEFINED; }
 
-  /// Valid as long as this object. It may be changed; what is hung into pNext goes before what is there.
+  /// The structure for vkCreateImage(), valid as long as this object. It may be changed; put further structures in
+  /// front of its pNext chain.
   [[nodiscard]] VkImageCreateInfo& info() noexcept { return info_; }
 
 private:
@@ -144,12 +147,12 @@ private:
   return bits[plane];
 }
 
-/// What vkAllocateMemory() imports: a dma-buf, for VkMemoryAllocateInfo::pNext.
+/// The structure with which vkAllocateMemory() imports a dma-buf, for VkMemoryAllocateInfo::pNext.
 ///
-/// Vulkan takes the descriptor when it succeeds and closes it with the memory; when it fails the descriptor is still the
-/// caller's (VkImportMemoryFdInfoKHR). So it gets one of its own, DmaBuf::dup(), which is released after success alone, as
-/// above. Mesa's lavapipe (25.0) closes it after a failure, too: there the number may be another's by then. One buffer imported
-/// twice is two VkDeviceMemory of the same bytes.
+/// On success Vulkan owns the descriptor and closes it with the memory; on failure the caller still owns it
+/// (VkImportMemoryFdInfoKHR). So pass a duplicate, DmaBuf::dup(), and release it only after success, as in the example
+/// above. Mesa's lavapipe (25.0) closes the descriptor after a failure too; its number may then be in use for another
+/// file. A buffer that is imported twice is two VkDeviceMemory objects with the same bytes.
 /// @param fd borrowed here, valid until vkAllocateMemory() has returned
 [[nodiscard]] inline VkImportMemoryFdInfoKHR import_of(const UniqueFd& fd) noexcept {
   VkImportMemoryFdInfoKHR import{};

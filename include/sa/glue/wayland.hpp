@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file glue/wayland.hpp
-/// From images to Wayland: a wl_buffer of an image, by the protocol linux-dmabuf (zwp_linux_buffer_params_v1). Header-only; for
-/// clients, which make the protocol's header with wayland-scanner and include it before this one:
+/// Connects images to Wayland: makes a wl_buffer of an image, by the protocol linux-dmabuf
+/// (zwp_linux_buffer_params_v1). Header-only; for clients, which generate the protocol's header with wayland-scanner
+/// and include it before this one:
 ///
 ///     #include "linux-dmabuf-v1-client-protocol.h" // wayland-scanner client-header
 ///     #include <sa/glue/wayland.hpp>
@@ -12,7 +13,7 @@
 /// A compositor announces which formats it takes with which modifiers (the event modifier; from version 4 on
 /// zwp_linux_dmabuf_feedback_v1): ask for an image of one of those (ImageRequest::formats).
 ///
-/// Threads: as libwayland's proxies; each function makes its requests from the calling thread.
+/// Threads: the rules of libwayland's proxies apply; each function makes its requests on the calling thread.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +26,14 @@
 
 namespace sa { inline namespace v0 { namespace wayland {
 
-/// Which modifier a compositor is told.
+/// The modifier that the compositor gets.
 enum class Modifier : bool {
-  Told,    ///< that of the layout
-  Unknown, ///< DRM_FORMAT_MOD_INVALID (drm_fourcc.h), for one that announces the format with that modifier alone
+  Told,    ///< the modifier of the layout
+  Unknown, ///< DRM_FORMAT_MOD_INVALID (drm_fourcc.h), for a compositor that announces the format only with that modifier
 };
 
-/// Whether a wl_buffer can be made of an image: there is one, DRM has a code for its format, and each buffer has a descriptor.
+/// Whether a wl_buffer can be made of an image: the image is not empty, DRM has a code for its format, and each buffer
+/// has a descriptor.
 [[nodiscard]] inline bool can_be_shown(const Image& image) noexcept {
   bool can = image && image.layout().format.info().drm;
   for (const DmaBuf& buffer : image.buffers()) {
@@ -42,8 +44,8 @@ enum class Modifier : bool {
 
 /// Adds each plane of an image to @p params (the request add): descriptor, offset and stride in bytes, and the modifier.
 ///
-/// The descriptors are borrowed: libwayland duplicates each before the request returns (wl_closure_marshal()), and ends the
-/// process when it has no descriptor left for that.
+/// The descriptors are borrowed: libwayland duplicates each before the request returns (wl_closure_marshal()), and ends
+/// the process if descriptors run out.
 /// @returns false, and nothing was requested, where can_be_shown() says so
 inline bool add_planes(zwp_linux_buffer_params_v1* params, const Image& image, Modifier modifier = Modifier::Told) noexcept {
   if (!can_be_shown(image)) {
@@ -74,9 +76,10 @@ inline bool create(zwp_linux_buffer_params_v1* params, const Image& image, std::
   return true;
 }
 
-/// The wl_buffer of an image's visible size at once (the requests create_params, add and create_immed; from version 2 of the
-/// protocol on). The compositor holds the memory on its own, and reads it until the event release of the wl_buffer comes. One
-/// that does not take the image may end the connection (the error invalid_wl_buffer): where that may be, use create().
+/// Makes a wl_buffer of an image's visible size at once (the requests create_params, add and create_immed; since
+/// version 2 of the protocol). The compositor holds the memory itself, and reads it until the event release of the
+/// wl_buffer comes. A compositor that does not take the image may end the connection (the error invalid_wl_buffer); use
+/// create() where this is possible.
 /// @param flags zwp_linux_buffer_params_v1_flags
 /// @returns the caller's, for wl_buffer_destroy(); null, and nothing was requested, where can_be_shown() says so
 [[nodiscard]] inline wl_buffer* create_immed(zwp_linux_dmabuf_v1* dmabuf, const Image& image, std::uint32_t flags = 0,

@@ -16,7 +16,7 @@ HeapInfo info_of(const std::shared_ptr<Heap>& upstream, std::string name) {
                 sentence);
   };
   if (upstream == nullptr) {
-    refuse("no heap to be around; Registry::find() gives null for a name it does not know");
+    refuse("there is no upstream heap; Registry::find() returns null for an unknown name");
   }
   if (!name.empty() && !detail::is_heap_name(name)) {
     refuse("an adaptor's name is one word or \"backend:instance\", of letters, digits and ,._+-@#");

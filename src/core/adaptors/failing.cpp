@@ -21,7 +21,7 @@ void check(const HeapInfo& info, const FailingOptions& options) {
   }
   constexpr int most = 4095; // MAX_ERRNO (linux/err.h)
   if (options.error < 1 || options.error > most) {
-    refuse(fmt::format("{} is no errno; use one like ENOMEM", options.error));
+    refuse(fmt::format("{} is not an errno; use one like ENOMEM", options.error));
   }
 }
 

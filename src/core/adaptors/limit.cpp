@@ -13,12 +13,12 @@
 namespace sa { inline namespace v0 {
 namespace detail {
 
-/// What a limit has left. Outlives the limit as long as something is charged to it.
+/// The rest of a limit. Outlives the limit as long as something is charged to it.
 class Quota {
 public:
   Quota(std::size_t max_bytes, std::size_t max_buffers) noexcept : bytes_(max_bytes), buffers_(max_buffers) {}
 
-  /// An amount that never exceeds its bound, whoever looks.
+  /// An amount that never exceeds its bound, in the view of any thread.
   class Bounded {
   public:
     explicit Bounded(std::size_t most) noexcept : most(most) {}

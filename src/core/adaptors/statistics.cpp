@@ -8,10 +8,10 @@
 namespace sa { inline namespace v0 {
 namespace detail {
 
-/// What a Statistics counted. Outlives it as long as one of its buffers.
+/// The counts of a Statistics. They outlive it as long as one of its buffers lives.
 class Tally {
 public:
-  /// live <= peak <= total for whoever reads them in that order: each is raised after the one to its right and publishes
+  /// live <= peak <= total for a thread that reads them in that order: each is raised after the one to its right and publishes
   /// it.
   class Amount {
   public:

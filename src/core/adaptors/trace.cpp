@@ -88,7 +88,7 @@ private:
   Entry* after_ = nullptr;
 };
 
-/// What a Trace remembers. Outlives it as long as one of its buffers.
+/// The records of a Trace. They outlive it as long as one of its buffers lives.
 class Ledger {
 public:
   Ledger(TraceOptions options, std::string name) : options_(std::move(options)), name_(std::move(name)) {}
@@ -96,7 +96,7 @@ public:
   [[nodiscard]] const TraceOptions& options() const noexcept { return options_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-  /// What can be told of a request before it is served.
+  /// The record of a request before it is served.
   [[nodiscard]] TraceRecord request(std::string_view name, std::size_t size);
 
   void list(Entry& entry) noexcept;
@@ -104,9 +104,9 @@ public:
   [[nodiscard]] std::vector<TraceRecord> live(bool of_this_process) const;
 
   void tell(const TraceEvent& event) const noexcept;
-  /// What this process has left alive, once.
+  /// The buffers that this process has left alive; only the first call returns them.
   void report() noexcept;
-  /// The Trace is gone: nobody is told anything any more.
+  /// The Trace has ended: it reports nothing any more.
   void close() noexcept { closed_.store(true, std::memory_order_relaxed); }
 
 private:
@@ -135,7 +135,7 @@ Ledgers& ledgers() {
   return *all;
 }
 
-/// Reports, at exit, for the traces that nobody has destroyed.
+/// Reports, at exit, for the traces that were not destroyed.
 struct AtExit {
   AtExit() = default;
   AtExit(const AtExit&) = delete;
@@ -241,7 +241,7 @@ void Ledger::tell(const TraceEvent& event) const noexcept {
   if (options_.on_event && !closed_.load(std::memory_order_relaxed)) {
     try {
       options_.on_event(event);
-    } catch (...) { // NOLINT(bugprone-empty-catch): who watches must not harm who allocates
+    } catch (...) { // NOLINT(bugprone-empty-catch): an observer must not harm an allocation
     }
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file byte_size.hpp
-/// Numbers of bytes as a person writes them: "4096", "0x1000", "64M", with one reader for every text, and their multiples.
+/// Numbers of bytes as a person writes them ("4096", "0x1000", "64M"), and their multiples. Every text has this one
+/// reader.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What parse_bytes() read.
+/// The result of parse_bytes().
 struct ParsedBytes {
   std::uint64_t bytes = 0; ///< 0 after an error
   std::errc error{};       ///< invalid_argument: not of the form; result_out_of_range: 2^64 or more
@@ -24,7 +25,7 @@ struct ParsedBytes {
 /// locale. After 0x an E is a digit.
 [[nodiscard]] ParsedBytes parse_bytes(std::string_view text) noexcept;
 
-/// What parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
+/// The text that parse_bytes() reads as @p bytes, in the largest unit that is exact: "64M", "4097".
 [[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
 
 /// @p size rounded up to @p multiple (not 0); less than @p size when it overflows.
@@ -35,7 +36,7 @@ struct ParsedBytes {
   return (size + multiple - 1) / multiple * multiple;
 }
 
-/// The least multiple of both (@p b not 0); 0 when 64 bits do not hold it.
+/// The least common multiple of @p a and @p b (@p b not 0); 0 when 64 bits do not hold it.
 [[nodiscard]] constexpr std::uint64_t common_multiple(std::uint64_t a, std::uint64_t b) noexcept {
   std::uint64_t multiple = 0;
   return __builtin_mul_overflow(a / std::gcd(a, b), b, &multiple) ? 0 : multiple;

@@ -49,7 +49,7 @@ std::string usage(const Word& word) {
 
 /// Whether one buffer could be all of @p demands; if not, @p ec says why.
 ///
-/// Demands only grow by merging: alignments and flags rise, below and max_segments sink. What is refused here stays
+/// Demands only grow by merging: alignments and flags rise, max_address and max_segments sink. A set that is refused here stays
 /// refused whatever is merged in, so a conflict is found in any order of merging. A new rule must be of that kind.
 bool possible(const Constraints& demands, std::error_code& ec) {
   const auto refuse = [&](auto&& sentence) {
@@ -57,7 +57,7 @@ bool possible(const Constraints& demands, std::error_code& ec) {
     return false;
   };
   if (!std::has_single_bit(demands.alignment)) {
-    return refuse([&] { return fmt::format("align={} is no power of two", exact_bytes(demands.alignment)); });
+    return refuse([&] { return fmt::format("align={} is not a power of two", exact_bytes(demands.alignment)); });
   }
   if (demands.size_alignment == 0) {
     return refuse([] { return std::string("size-align=0 is not above 0"); });
@@ -71,7 +71,7 @@ bool possible(const Constraints& demands, std::error_code& ec) {
                          demands.cached ? "cached" : "uncached");
     });
   }
-  // What is aligned so and lies below is address 0 alone, and no kernel hands out the page that holds it. Behind an IOMMU
+  // Only address 0 is aligned so and is lower, and no kernel hands out the page that holds it. Behind an IOMMU
   // the device could see another address, but a heap promises the alignment of the memory that it gives.
   if (demands.max_address != 0 && demands.alignment >= demands.max_address) {
     return refuse([&] {
@@ -135,12 +135,12 @@ public:
         for (const Word& one : words) {
           known += (known.empty() ? "" : ", ") + usage(one);
         }
-        return fmt::format("\"{}\" is no constraint; there are: {}", shown(text), known);
+        return fmt::format("\"{}\" is not a constraint; the constraints are: {}", shown(text), known);
       });
     }
     const auto index = static_cast<std::size_t>(word - words.begin());
     if (seen_[index]) {
-      return refuse([&] { return fmt::format("{} is there twice", word->name); });
+      return refuse([&] { return fmt::format("{} is repeated", word->name); });
     }
     seen_[index] = true;
     const bool has_value = equals != std::string_view::npos;

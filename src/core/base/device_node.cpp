@@ -15,7 +15,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// What lets a user in: the node's group where it is one that could, else the udev rule if it names the node.
+/// The remedy for a node that is not permitted: its group if that has access, else the udev rule if it names the node.
 std::string permission_mend(const std::filesystem::path& node) {
   struct stat status {};
   if (::stat(node.c_str(), &status) == 0 && status.st_gid != 0 && (status.st_mode & S_IRGRP) != 0) {

@@ -12,8 +12,8 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// Why @p node cannot be opened for @p mode (R_OK, W_OK of access(2)), and the fix; empty when it can. Does not open
-/// it. @p absent is the fix for a node that does not exist.
+/// The reason why @p node cannot be opened for @p mode (R_OK, W_OK of access(2)), and the remedy; empty when it can.
+/// Does not open the node. @p absent is the remedy for a node that does not exist.
 [[nodiscard]] std::string why_unusable(const std::filesystem::path& node, int mode, const std::string& absent);
 
 /// The sentence for a node that open(2) refused with @p error.

@@ -92,15 +92,16 @@ std::string advice(int error) {
   case EMFILE: {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    return fmt::format("this process may have {} descriptors open; free buffers, or raise the limit (ulimit -n)", limit.rlim_cur);
+    return fmt::format("all {} descriptors that this process may open are in use; free buffers, or raise the limit (ulimit -n)",
+                       limit.rlim_cur);
   }
   case ENFILE:
-    return "the machine's descriptors ran out; raise fs.file-max, or look who holds them";
+    return "the machine's descriptors ran out; raise fs.file-max, or find the processes that hold them";
   case ENOMEM:
     return "memory ran out; free buffers, or ask a heap that has more";
   case EACCES:
   case EPERM:
-    return "run as a user who may, see docs/permissions.md";
+    return "run as a user with permission, see docs/permissions.md";
   case EAGAIN:
     return "try again when poll() says so";
   default:

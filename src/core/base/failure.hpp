@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file failure.hpp
-/// Errors are values inside the library; this is where one becomes a sentence and an exception, at the edge.
+/// Errors are values inside the library. At its edge, this file turns an error into a sentence and an exception.
 #pragma once
 
 #include <cerrno>
@@ -17,10 +17,12 @@
 namespace sa { inline namespace v0 { namespace detail {
 
 class Explanation;
-/// The innermost of this thread. initial-exec: an addition instead of a call, and every throwing function pays it.
+/// The innermost Explanation of this thread. initial-exec: an addition instead of a call, which every throwing function
+/// pays.
 [[gnu::tls_model("initial-exec")]] extern thread_local constinit Explanation* innermost_explanation;
 
-/// Collects, while it lives, what the code below says about a failure on this thread. Nested ones hide the outer.
+/// While it lives, collects the sentences that the called code gives for a failure on this thread. A nested object
+/// hides the outer one.
 class Explanation {
 public:
   Explanation() noexcept : outer_(std::exchange(innermost_explanation, this)) {}
@@ -30,7 +32,7 @@ public:
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
-  /// The innermost one of this thread; null when nobody listens.
+  /// The innermost one of this thread; null when the caller gets no sentence.
   static Explanation* current() noexcept { return innermost_explanation; }
 
   void add(std::string_view sentence);
@@ -44,16 +46,16 @@ inline std::error_code from_errno(int error) noexcept {
   return {error, std::system_category()};
 }
 
-/// What to do about an errno when nothing better is known; empty when there is no general advice.
+/// The general remedy for an errno; empty when there is no general advice.
 std::string advice(int error);
 
-/// What the kernel said to @p call, and the advice: "memfd_create: Too many open files; ...".
+/// The kernel's answer to @p call, and the remedy: "memfd_create: Too many open files; ...".
 std::string kernel_said(std::string_view call, int error);
 
-/// Sets @p ec; what there is to say is that @p call failed so.
+/// Sets @p ec. The sentence is that @p call failed with this error.
 void fail(std::error_code& ec, int error, const char* call);
 
-/// Sets @p ec; @p sentence (returns std::string) is called only when somebody listens.
+/// Sets @p ec; @p sentence (returns std::string) is called only when the caller gets it.
 template <typename Sentence>
 void fail(std::error_code& ec, int error, Sentence&& sentence) {
   ec = from_errno(error);
@@ -62,7 +64,7 @@ void fail(std::error_code& ec, int error, Sentence&& sentence) {
   }
 }
 
-/// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns what was asked as a std::string; @p heap is the
+/// Runs @p body(ec); a set @p ec becomes an Error. @p operation returns the operation as a std::string; @p heap is the
 /// heap's name, or returns it.
 template <typename Name, typename Operation, typename Body>
 auto or_throw(Name&& heap, Operation&& operation, Body&& body) {

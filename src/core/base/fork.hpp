@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file fork.hpp
-/// What a process believes of shared memory is its own; a child must not inherit the belief.
+/// The knowledge of a process about shared memory is its own; a child must not inherit it.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// while this process forks. Moved by the pools (pools.cpp), which hold every shelf meanwhile; read for each buffer.
 inline std::atomic<unsigned> fork_epoch{0};
 
-/// What fork_epoch was when this process began as a forked child: older buffers are its parent's.
+/// The value of fork_epoch when this process began as a forked child: older buffers are its parent's.
 inline std::atomic<unsigned> first_epoch{0};
 
 }}} // namespace sa::v0::detail

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file heap_name.hpp
-/// What a heap may be called. Names reach paths and messages: nothing that could leave a folder is one.
+/// The rules for names of heaps. Names reach paths and messages, so a name that could leave a folder is refused.
 #pragma once
 
 #include <string_view>

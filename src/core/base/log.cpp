@@ -28,14 +28,14 @@ std::shared_ptr<spdlog::logger> logger() {
     const bool unknown = known == spdlog::level::off && std::string_view(level) != "off";
     made->set_level(unknown ? spdlog::level::warn : known);
     if (unknown) {
-      made->warn("SA_LOG={} is no level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
+      made->warn("SA_LOG={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
     }
     return made;
   }();
   return own;
 }
 
-/// What set_log() was given. It never ends: another thread may be about to call it.
+/// The arguments of set_log(). The object never ends: another thread may be about to call it.
 struct Host {
   LogFunction function;
   void* data;
@@ -58,7 +58,7 @@ void write(LogLevel level, const std::function<std::string()>& sentence) noexcep
     if (to->should_log(theirs)) {
       to->log(theirs, sentence());
     }
-  } catch (...) { // NOLINT(bugprone-empty-catch): a log that cannot be written must not harm who allocates
+  } catch (...) { // NOLINT(bugprone-empty-catch): a log that cannot be written must not harm an allocation
   }
 }
 

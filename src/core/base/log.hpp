@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file log.hpp
-/// What the library tells whoever runs the program. spdlog logger "sa": a host program that registers one under that
+/// The library's log, for the person that runs the program. spdlog logger "sa": a host program that registers one under that
 /// name before or after replaces ours; otherwise it writes to standard error, at the level SA_LOG names (default warn).
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file spin_lock.hpp
-/// A lock of one byte for what takes some nanoseconds: taken by one locked instruction, let go of by a plain store.
+/// A lock of one byte for work of some nanoseconds: locking is one locked instruction, unlocking a plain store.
 #pragma once
 
 #include <atomic>

@@ -77,7 +77,7 @@ std::string read_text(const std::filesystem::path& path, std::error_code& ec) {
 }
 
 std::string read_text(const std::filesystem::path& path) {
-  const Explanation unheard; // whoever asks so takes "nothing" for an answer
+  const Explanation unheard; // the caller accepts "nothing" as an answer
   std::error_code ec;
   return read_text(path, ec);
 }

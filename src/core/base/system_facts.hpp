@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file system_facts.hpp
-/// What the kernel tells of this machine in numbers and small text files.
+/// The kernel's facts about this machine, from numbers and small text files.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// Bytes of memory and swap, PTRDIFF_MAX where they are more: more can never be allocated.
 [[nodiscard]] std::size_t total_memory() noexcept;
 
-/// The physical address that all of Linux's memory lies below, bytes, by /proc/zoneinfo; UINT64_MAX when it does not tell.
+/// The end of Linux's memory, bytes: every physical address is lower. By /proc/zoneinfo; UINT64_MAX when it does not tell.
 /// Looked up once: memory that is plugged in later is not seen.
 [[nodiscard]] std::uint64_t highest_memory();
 

@@ -39,7 +39,7 @@ void close_unproven(UniqueFd fd) noexcept {
       done.set_value();
     }).detach();
     closed.wait_for(std::chrono::milliseconds(100));
-  } catch (...) { // NOLINT(bugprone-empty-catch): no thread to be had, and it has been closed here
+  } catch (...) { // NOLINT(bugprone-empty-catch): no thread could be made, and it has been closed here
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file words.hpp
-/// Texts from outside that are lists of words, "contiguous,align=4K", and what a message may show of them.
+/// Texts from outside that are lists of words, "contiguous,align=4K", and their form in messages.
 #pragma once
 
 #include <string>

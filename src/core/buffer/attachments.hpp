@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file attachments.hpp
-/// What heaps have tied to one buffer (Heap::attach()).
+/// The attachments of one buffer (Heap::attach()).
 #pragma once
 
 #include <memory>
@@ -9,7 +9,8 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// The last first, so that those of a use lie before those of the memory. Touched by the buffer's only holder alone.
+/// A list with the last attachment first, so that those of a use lie before those of the memory. Only the buffer's sole
+/// holder accesses it.
 class Attachments {
 public:
   Attachments() noexcept = default;
@@ -24,7 +25,7 @@ public:
 
   [[nodiscard]] bool empty() const noexcept { return last_ == nullptr; }
   void add(std::unique_ptr<Attachment> attachment) noexcept;
-  /// A pool keeps the buffer from now on: those there are last as long as the memory.
+  /// A pool keeps the buffer from now on: the present attachments last as long as the memory.
   void belong_to_memory() noexcept;
   /// Ends those that do not belong to the memory.
   void end_use() noexcept;

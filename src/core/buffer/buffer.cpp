@@ -45,7 +45,7 @@ Buffer::~Buffer() {
 }
 
 void Buffer::drop() noexcept {
-  // The only holder is nearly always the last one: nobody can become another, and a load is a fraction of a locked
+  // The only holder is nearly always the last one: no other holder can appear, and a load is a fraction of a locked
   // instruction.
   if (!sole()) {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
@@ -72,7 +72,7 @@ void Buffer::join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept {
 
 bool Buffer::writable() const noexcept {
   Writing writing = writing_.load(std::memory_order_relaxed);
-  if (writing == Writing::Unasked) { // a descriptor's mode never changes: whoever asks gets the same answer
+  if (writing == Writing::Unasked) { // a descriptor's mode never changes: every thread gets the same answer
     writing = (::fcntl(memory_.fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR ? Writing::Allowed : Writing::Forbidden;
     writing_.store(writing, std::memory_order_relaxed);
   }
@@ -117,7 +117,7 @@ std::span<std::byte> Buffer::bytes() const noexcept {
 void Buffer::check(Access access, std::error_code& ec) const {
   const auto bits = static_cast<unsigned>(access);
   if (bits == 0 || bits > static_cast<unsigned>(Access::ReadWrite)) {
-    fail(ec, EINVAL, [&] { return fmt::format("{} is no access; it is read, write, or both", bits); });
+    fail(ec, EINVAL, [&] { return fmt::format("{} is not an access; it is read, write, or both", bits); });
   } else if ((bits & static_cast<unsigned>(Access::Write)) != 0 && !writable()) {
     fail(ec, EACCES, [] {
       return std::string(
@@ -149,7 +149,7 @@ void Buffer::wait(Access access, std::chrono::milliseconds timeout, std::error_c
   // Longer than a lifetime; keeps the sum below from overflowing.
   const auto bounded = std::min<std::chrono::milliseconds>(timeout, std::chrono::hours(24 * 365 * 100));
   pollfd poll_fd{memory_.fd.get(), static_cast<short>(access == Access::Read ? POLLIN : POLLOUT), 0};
-  if (::poll(&poll_fd, 1, 0) > 0) { // as a rule nobody works on it, and no clock is needed, which can be a system call, too
+  if (::poll(&poll_fd, 1, 0) > 0) { // as a rule no device works on it, and no clock is needed, which can be a system call, too
     return;
   }
   const auto deadline = clock::now() + bounded;

@@ -29,7 +29,7 @@ class Buffer {
 public:
   /// Where the memory comes from.
   enum class Origin : std::uint8_t { Made, Imported };
-  /// Whether the descriptor may be written through; Unasked: the kernel is, when somebody wants to know.
+  /// Whether writes through the descriptor are allowed; Unasked: the first call that needs the answer asks the kernel.
   enum class Writing : std::uint8_t { Allowed, Forbidden, Unasked };
 
   /// @param heap the name of its heap, shared so that a buffer costs no copy of it
@@ -39,27 +39,28 @@ public:
 
   void hold() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop() noexcept;
-  /// Whether its caller is the only holder; nobody else can become one then.
+  /// Whether its caller is the only holder; then no other holder can appear.
   [[nodiscard]] bool sole() const noexcept { return references_.load(std::memory_order_acquire) == 1; }
 
   [[nodiscard]] int device_fd() const noexcept { return memory_.descriptor == Descriptor::Handle ? -1 : memory_.fd.get(); }
-  /// What somebody outside this object may have.
+  /// The ways in which a holder outside this object may have the memory.
   enum class Given : std::uint8_t { Nothing, Descriptor, Memfd };
-  /// Notes that somebody may see the memory from now on.
+  /// Notes that a holder outside this object may have the memory from now on.
   void give_away() noexcept {
     if (Given nothing = given(); nothing == Given::Nothing) { // relaxed: ordered by the reference count, before the last drop()
       given_.compare_exchange_strong(nothing, Given::Descriptor, std::memory_order_relaxed);
     }
   }
-  /// The memory file, of whose holders the dma-buf's count does not tell, and notes that; -1 when there is none.
+  /// The memory file; -1 when there is none. Notes that it was given away: the dma-buf's count does not include its
+  /// holders.
   [[nodiscard]] int give_memfd_away() noexcept;
   [[nodiscard]] Given given() const noexcept { return given_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool given_away() const noexcept { return given() != Given::Nothing; }
 
-  /// Whether a pool could keep it: made here, by a heap, and of no pool yet.
+  /// Whether a pool could keep the buffer: a heap of this process made it, and it has no pool yet.
   [[nodiscard]] bool can_join_pool() const noexcept { return origin_ == Origin::Made && slip_.recycler == nullptr; }
 
-  /// From now on it goes to @p slip's recycler when nobody holds it any more. @p traits: what the pool still promises.
+  /// From now on it goes to @p slip's recycler when its last holder has ended. @p traits: what the pool still promises.
   void join_pool(PoolSlip slip, unsigned epoch, Traits traits) noexcept;
 
   [[nodiscard]] Attachments& attachments() noexcept { return attachments_; }
@@ -71,7 +72,7 @@ public:
 
   /// The open /proc/self/fdinfo file of the descriptor, or nothing (sharing_of()); the pool's own.
   [[nodiscard]] UniqueFd& fdinfo() noexcept { return fdinfo_; }
-  /// Nobody else has it any more, as far as its pool can tell.
+  /// It has no other holder any more, as far as its pool can tell.
   void taken_back() noexcept { given_.store(Given::Nothing, std::memory_order_relaxed); }
 
   /// Ends it and its memory; for the recycler.
@@ -83,7 +84,7 @@ public:
   [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
   /// The heap it was made by, in this process.
   [[nodiscard]] std::string_view heap() const noexcept { return origin_ == Origin::Made ? std::string_view(*heap_) : "import"; }
-  /// For an imported one what the peer said, if one did.
+  /// For an imported buffer, the heap that the peer named, if any.
   [[nodiscard]] std::string_view claimed_heap() const noexcept { return *heap_; }
   [[nodiscard]] std::string_view name() const noexcept { return {name_.data(), name_length_}; }
 
@@ -92,7 +93,7 @@ public:
   /// After a successful map().
   [[nodiscard]] std::span<std::byte> bytes() const noexcept;
 
-  /// EINVAL for what is no Access, EACCES for writing where it is not allowed.
+  /// EINVAL: not an Access. EACCES: writing is not allowed.
   void check(Access access, std::error_code& ec) const;
   /// @param edge DMA_BUF_SYNC_START or DMA_BUF_SYNC_END
   void sync(std::uint64_t edge, Access access, std::error_code& ec) const;
@@ -144,7 +145,7 @@ void check_name(std::string_view name, std::error_code& ec);
 struct Handover {
   static DmaBuf make(Memory memory, std::shared_ptr<const std::string> heap, detail::Buffer::Origin origin,
                      detail::Buffer::Writing writing);
-  /// @param owned nobody else's
+  /// @param owned without other holders
   static DmaBuf wrap(detail::Buffer& owned) noexcept { return DmaBuf{detail::BufferRef{&owned}}; }
   /// The buffer and with it the reference; @p dma_buf is empty.
   static detail::Buffer* unwrap(DmaBuf& dma_buf) noexcept { return dma_buf.buffer_.release(); }

@@ -60,7 +60,7 @@ Buffer* fenced(const detail::BufferRef& ref, Access access, std::error_code& ec)
     if (buffer->memory().descriptor != Descriptor::DmaBuf) {
       fail(ec, EOPNOTSUPP, [] { return std::string("only a dma-buf has fences; require the trait dma-buf of the heap"); });
     } else if (const auto bits = static_cast<unsigned>(access); bits == 0 || bits > 3) {
-      fail(ec, EINVAL, [&] { return fmt::format("{} is no access; it is read, write, or both", bits); });
+      fail(ec, EINVAL, [&] { return fmt::format("{} is not an access; it is read, write, or both", bits); });
     }
   }
   return ec ? nullptr : buffer;

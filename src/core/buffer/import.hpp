@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file import.hpp
-/// A buffer from a descriptor that somebody else made.
+/// A buffer of a descriptor that was made elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What a descriptor that somebody else made turned out to be.
+/// The kind of a descriptor that was made elsewhere.
 struct ForeignMemory {
   Descriptor descriptor = Descriptor::DmaBuf;
   std::size_t size = 0; ///< bytes
@@ -21,7 +21,7 @@ struct ForeignMemory {
   bool frozen = false; ///< a memory file that is sealed against writing
 };
 
-/// Looks whether @p fd is a dma-buf, or a memory file that nobody can shrink from here on. Asks nobody but the kernel.
+/// Looks whether @p fd is a dma-buf, or a memory file that cannot shrink from here on. Asks only the kernel.
 /// @p ec EBADF: no descriptor. EINVAL: anything else; then close_unproven() closes it.
 [[nodiscard]] ForeignMemory prove(int fd, std::error_code& ec);
 

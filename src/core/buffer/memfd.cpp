@@ -102,8 +102,8 @@ MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec) {
   }
   const bool frozen = (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
   const bool huge = static_cast<std::uint32_t>(file_system.f_type) == HUGETLBFS_MAGIC;
-  // A hole that is punched into huge pages gives them back to their pool, and who touches it when the pool is empty dies by
-  // SIGBUS; shmem fills holes again. This user's processes, and root's, could kill this one in any case.
+  // A hole that is punched into huge pages gives them back to their pool, and a process that touches it when the pool is empty
+  // dies of SIGBUS; shmem fills holes again. This user's processes, and root's, could kill this one in any case.
   if (huge && !frozen && status.st_uid != 0 && status.st_uid != ::geteuid()) {
     not_a_memfd(ec, "another user made this file of huge pages and could take them out of it; have it sealed with "
                     "F_SEAL_FUTURE_WRITE, or made of ordinary pages");

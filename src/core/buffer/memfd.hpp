@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file memfd.hpp
-/// Memory files that nobody can shrink under us: a peer that truncates a mapped file kills its other users with SIGBUS.
+/// Memory files that cannot shrink under us: a peer that truncates a mapped file kills its other users with SIGBUS.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// @param flags added to the usual ones, MFD_HUGETLB and a page size
 [[nodiscard]] UniqueFd make_memfd(const char* name, std::size_t size, unsigned flags, std::error_code& ec);
 
-/// What a memfd that came from elsewhere is.
+/// The facts about a memfd that came from elsewhere.
 struct MemfdFacts {
   std::size_t size = 0; ///< bytes
   bool frozen = false;  ///< sealed against writing
@@ -22,7 +22,7 @@ struct MemfdFacts {
 };
 
 /// Makes sure that the file behind @p fd cannot shrink, sealing it if that can still be done.
-/// @param seals what F_GET_SEALS answered, negative for a refusal
+/// @param seals the answer of F_GET_SEALS, negative for a refusal
 /// @p ec EINVAL for everything that is not such a memfd
 [[nodiscard]] MemfdFacts secure_memfd(int fd, int seals, std::error_code& ec);
 

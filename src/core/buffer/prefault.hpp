@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file prefault.hpp
-/// AllocFlag::Prefault: the page faults of a buffer taken at once, by the allocation.
+/// AllocFlag::Prefault: the allocation takes all page faults of a buffer at once.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@
 namespace sa { inline namespace v0 { namespace detail {
 
 /// Makes every page of a mapping present and writable (MADV_POPULATE_WRITE, Linux 5.14). Kernels before that, and mappings
-/// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page. Those that are made whole at
-/// once too: where the processor does not set a page's dirty bit itself (arm64 before v8.1), the first write still faults.
-/// The mapping must be fresh: it may be written with zeroes.
+/// of device drivers (VM_IO, VM_PFNMAP: madvise(2) answers EINVAL), are touched page by page. Mappings whose pages are
+/// all present are touched as well: where the processor does not set a page's dirty bit itself (arm64 before v8.1), the
+/// first write still faults. The mapping must be fresh: it may be written with zeroes.
 void populate(void* address, std::size_t length, std::error_code& ec);
 
 /// @p fresh, mapped and populated if @p request wants it so; empty on failure.

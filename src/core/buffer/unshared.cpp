@@ -18,7 +18,7 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// References to the dma-buf of @p buffer: descriptors in every process and in flight, mappings, imports by devices
-/// (dma_buf_show_fdinfo() in drivers/dma-buf/dma-buf.c). The file is made anew for each read from its start (seq_file).
+/// (dma_buf_show_fdinfo() in drivers/dma-buf/dma-buf.c). The kernel makes the file again for each read from its start (seq_file).
 std::optional<long> count_of(Buffer& buffer) noexcept {
   if (!buffer.fdinfo()) {
     std::array<char, 40> path{};

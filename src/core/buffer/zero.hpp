@@ -13,7 +13,7 @@ class Buffer;
 /// Zeroes mapped memory in a way that memory of these @p traits takes.
 void zero(void* address, std::size_t size, Traits traits) noexcept;
 
-/// Zeroes a buffer that nobody else holds, and lets devices see it. False when that cannot be done now: it cannot be
+/// Zeroes a buffer without other holders, and lets devices see it. False when that cannot be done now: it cannot be
 /// mapped, or a device works on it.
 [[nodiscard]] bool zero(Buffer& buffer) noexcept;
 

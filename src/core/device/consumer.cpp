@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What a device answered is remembered: on a USB camera each question is a transfer.
+/// The answers of a device are remembered: on a USB camera each question is a transfer.
 #include "core/device/consumer.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file consumer.hpp
-/// What core knows of a device: what the kernel tells of it, how it imports, what it demands of pictures, and what probes found.
+/// Core's view of a device: the kernel's facts about it, its imports, its rules for pictures, and the results of probes.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// With the errno with which the kernel refused; 0 where it did not, or was not asked.
+/// A verdict with the errno of the kernel's refusal; 0 where it did not refuse, or was not asked.
 struct ImportAnswer : ImportResult {
   int error = 0;
 };
@@ -44,7 +44,7 @@ public:
   [[nodiscard]] std::shared_ptr<const std::vector<LayoutRule>> rules(Format format, std::uint32_t width, std::uint32_t height,
                                                                      std::error_code& ec) const;
 
-  /// What the device makes of @p layout, which obeys its rules: the same, with the sizes of the buffers that it then needs;
+  /// The device's answer to @p layout, which obeys its rules: the same layout, with the sizes of the buffers that it then needs;
   /// remembered. @p ec when it does not take it.
   [[nodiscard]] ImageLayout confirm(const ImageLayout& layout, std::error_code& ec) const;
 
@@ -59,11 +59,11 @@ protected:
   [[nodiscard]] virtual std::vector<LayoutRule> ask(Format format, std::uint32_t width, std::uint32_t height,
                                                     std::error_code& ec) const = 0;
 
-  /// Asks the device whether it takes @p layout; the default believes its rules.
+  /// Asks the device whether it takes @p layout; the default relies on its rules.
   [[nodiscard]] virtual ImageLayout ask(const ImageLayout& layout, std::error_code& ec) const;
 
 private:
-  /// What was answered, of one format and size.
+  /// The answer for one format and size.
   struct Answer {
     Format format;
     std::uint32_t width;  // pixels

@@ -20,7 +20,7 @@ namespace {
 
 using detail::fail;
 
-/// What sysfs says of one device.
+/// The facts of sysfs about one device.
 struct Facts {
   std::string driver;
   std::string module_parameters;
@@ -64,7 +64,7 @@ Facts facts_of(dev_t number) {
   return facts;
 }
 
-/// A device that nobody can ask.
+/// A device without a node to ask.
 class Described final : public detail::Consumer {
 public:
   Described(DeviceInfo info, std::shared_ptr<detail::Verdicts> verdicts, std::vector<LayoutRule> rules)
@@ -139,9 +139,10 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     });
     if (kind == kinds.end()) {
       fail(ec, ENODEV, [&] {
-        return fmt::format("{} is no node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
-                           "the device (Device::described, or a profile in the configuration)",
-                           node.string());
+        return fmt::format(
+            "{} is not a node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
+            "the device (Device::described, or a profile in the configuration)",
+            node.string());
       });
       return {};
     }
@@ -159,7 +160,7 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     const std::string key = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.name, facts.driver, facts.module_parameters,
                                         facts.iommu_group, kernel.release, kernel.version);
     std::shared_ptr<detail::Verdicts> verdicts = detail::verdicts_of(key);
-    // What reaches memory through an IOMMU sees one run whatever there is, at addresses of its own.
+    // A device behind an IOMMU sees one run in any case, at addresses of its own.
     if (facts.iommu_type.starts_with("DMA")) {
       verdicts->remember_scatter(detail::Scatter::Taken);
       info.constraints.max_address = 0;
@@ -241,7 +242,7 @@ ImportResult Device::try_import(const Image& image) const {
 
 std::vector<LayoutRule> Device::rules(Format format, std::uint32_t width, std::uint32_t height) const {
   return detail::or_throw(
-      "", [&] { return fmt::format("ask {} what it demands of {} {}x{}", info().name, format.name(), width, height); },
+      "", [&] { return fmt::format("ask {} for its rules for {} {}x{}", info().name, format.name(), width, height); },
       [&](std::error_code& ec) { return rules(format, width, height, ec); });
 }
 

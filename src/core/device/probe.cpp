@@ -72,9 +72,9 @@ ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std
   if (result.verdict == ImportVerdict::Refused) {
     consumer.verdicts().remember(name, {false, result.said});
   } else if (result.verdict == ImportVerdict::Accepted) {
-    // Pages from anywhere may have come in one run by luck.
+    // Scattered pages may have come in one run by chance.
     if (!heap.info().traits.contains(Trait::Contiguous) && consumer.verdicts().scatter() != Scatter::Taken) {
-      why = "it took a buffer, whose pages may have been in one run by luck";
+      why = "it accepted a buffer whose pages may have been in one run by chance";
       return ImportVerdict::Unknown;
     }
     consumer.verdicts().remember(name, {true, {}});

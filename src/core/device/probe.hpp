@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file probe.hpp
-/// Asking devices by importing for real (SelectOptions::probe).
+/// Tests of devices by real imports (SelectOptions::probe).
 #pragma once
 
 #include <memory>
@@ -13,12 +13,12 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// Whether @p device takes memory in many physical runs: remembered, or asked with memory scattered on purpose. When it
-/// could not be found out, @p why says what was in the way.
+/// Whether @p device takes memory in many physical runs: remembered, or asked with memory scattered on purpose. When
+/// the test was not possible, @p why has the reason.
 [[nodiscard]] Scatter probe_scatter(const Device& device, std::string& why);
 
-/// Whether @p device takes memory of @p heap: remembered, or asked. Nothing when that could not be found out; @p why says
-/// what was in the way, or how it was refused.
+/// Whether @p device takes memory of @p heap: remembered, or asked. Nothing when the test was not possible. @p why has
+/// the reason, or the refusal.
 /// @param size bytes that will be asked for; 0: not known
 [[nodiscard]] ImportVerdict probe_heap(const Device& device, Heap& heap, std::size_t size, std::string& why);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file scattered.hpp
-/// Dma-bufs to ask a device with: memory in many runs, and memory in one.
+/// Dma-bufs for tests of a device: memory in many runs, and memory in one.
 #pragma once
 
 #include <array>

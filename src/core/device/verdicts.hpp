@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file verdicts.hpp
-/// What probes found out about a device, remembered as long as the process lives.
+/// The results of probes of a device, remembered as long as the process lives.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ enum class Scatter : unsigned char { Unknown, Taken, Refused };
 /// Of one device. Any thread may call it.
 class Verdicts {
 public:
-  /// What was imported, and how that ended.
+  /// One import and its verdict.
   struct Verdict {
     bool accepted = false;
     std::string said; ///< by the kernel, when it was refused

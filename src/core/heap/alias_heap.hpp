@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file alias_heap.hpp
-/// A name for an ordered list of heaps: the first that can, gives.
+/// A name for an ordered list of heaps: the first heap that can serves a request.
 #pragma once
 
 #include <string>
@@ -29,7 +29,7 @@ private:
   HeapInfo info_;
   std::vector<Candidate> candidates_;
   Constraints demands_;
-  std::atomic<bool> warned_{false}; ///< that what it gives is no dma-buf, for lack of permission
+  std::atomic<bool> warned_{false}; ///< whether it has warned that its memory is not a dma-buf, for lack of permission
 };
 
 }}} // namespace sa::v0::detail

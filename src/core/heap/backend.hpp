@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file backend.hpp
-/// What the registry knows of the backends: two tables, filled by src/heaps.
+/// The backends, for the registry: two tables, filled by src/heaps.
 #pragma once
 
 #include <memory>
@@ -16,14 +16,15 @@ struct CarveoutRegion; // a heap's own: it goes through here unread
 
 namespace detail {
 
-/// What the configuration says to the backends.
+/// The parts of the configuration for the backends.
 struct Configured {
   const std::vector<CarveoutRegion>& carveouts;
   const std::vector<std::string>& plugins;
 };
 
 /// Lists the heaps of one backend on this machine. Allocates nothing, opens no device node except
-/// one that alone tells its heaps' names (/dev/ion), and leaves out nothing: what cannot be used is listed with its reason.
+/// one that alone tells its heaps' names (/dev/ion), and leaves out nothing: a heap that cannot be used is listed with
+/// its reason.
 using Discover = std::vector<std::shared_ptr<Heap>> (*)(const Configured& configured);
 
 /// Every backend, in the order heaps are listed.

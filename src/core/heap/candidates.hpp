@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file candidates.hpp
-/// An ordered list of heaps of which the first that can, gives: what an alias and a Fallback are.
+/// An ordered list of heaps, for an alias and a Fallback: the first heap that can serves a request.
 #pragma once
 
 #include <array>
@@ -24,23 +24,24 @@ struct Candidate {
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-/// The union of what the candidates can, since each of them checks the request for itself; the granularity that all their
-/// sizes are multiples of. Without a backend.
+/// The union of the candidates' abilities, since each candidate checks the request itself, and a granularity of which
+/// all their sizes are multiples. It has no backend.
 [[nodiscard]] HeapInfo describe(std::string name, const std::vector<Candidate>& candidates);
 
-/// What came of asking one heap after another. The next is asked when one is absent, not permitted, cannot do what is wanted
+/// The attempts of one heap after another. The next is tried when one is absent, not permitted, cannot do what is wanted
 /// or is out of memory (moves_on_at in candidates.cpp), and on nothing else.
 class Attempts {
 public:
   Attempts() noexcept;
 
-  /// Asks @p heap, null when there is none of that name. Whether that was the last: it gave, or failed in another way.
+  /// Tries @p heap, null when there is none of that name. True when this ends the attempts: it succeeded, or failed in
+  /// another way.
   bool ask(std::string_view name, Heap* heap, const AllocRequest& request) { return ask(name, heap, std::span(&request, 1)); }
   /// The same for several buffers, max_planes at most, of which it has to give all.
   bool ask(std::string_view name, Heap* heap, std::span<const AllocRequest> requests);
   [[nodiscard]] bool over() const noexcept { return over_; }
 
-  /// For the sentence: what else there is to say of the heap of that name.
+  /// Adds a remark on the heap of that name to the sentence.
   void note(std::string_view name, std::string_view said);
 
   /// The first heap of dma-bufs that this user may not allocate from; null when there was none.

@@ -23,7 +23,7 @@ using detail::or_throw;
 
 namespace {
 
-/// What its author may get wrong and its users would die of: by SIGBUS, when they touch memory that is not there.
+/// Checks for mistakes of a heap's author that would kill its users by SIGBUS, when they touch memory that is not there.
 void check_memory(const Memory& memory, std::error_code& ec) {
   if (memory.descriptor == Descriptor::Handle) {
     return; // only the heap knows what it is

@@ -20,7 +20,7 @@ constexpr bool devices_snoop_caches = true; // the architecture's promise; of ot
 constexpr bool devices_snoop_caches = false;
 #endif
 
-/// What check_fit() refuses of @p need in buffers of @p size bytes; 0: any.
+/// The parts of @p need that check_fit() refuses for buffers of @p size bytes; 0: any size.
 void check_constraints(const HeapInfo& heap, const Constraints& need, std::size_t size, std::error_code& ec) {
   if ((void)merge(need, {}, ec); ec) { // malformed
     return;
@@ -74,7 +74,7 @@ void look_at_form(const AllocRequest& request, std::error_code& ec) {
     fail(ec, EINVAL, [] { return std::string("size 0; ask for at least one byte"); });
   } else if (const auto flags = static_cast<unsigned>(request.flags);
              (flags & ~static_cast<unsigned>(AllocFlag::Prefault)) != 0) {
-    fail(ec, EINVAL, [&] { return fmt::format("unknown flags {:#x}; this library knows prefault alone", flags); });
+    fail(ec, EINVAL, [&] { return fmt::format("unknown flags {:#x}; this library knows only prefault", flags); });
   } else if (!request.name.empty()) {
     check_name(request.name, ec);
   }

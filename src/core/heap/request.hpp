@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file request.hpp
-/// What is wrong with a request: whatever heap it is for, and for a heap of which no more is known than what it says of itself.
+/// The checks of a request: those that hold for every heap, and those that need only a heap's description of itself.
 #pragma once
 
 #include <cstddef>
@@ -22,14 +22,15 @@ inline void check_form(const AllocRequest& request, std::error_code& ec) {
   }
 }
 
-/// What buffer @p index of a picture is asked for as. @p memory as in ImageRequest
+/// The request for buffer @p index of a picture. @p memory as in ImageRequest
 [[nodiscard]] AllocRequest request_for(const ImageLayout& layout, unsigned index, AllocRequest memory) noexcept;
 
-/// Refuses protected memory to a request that does not demand it, where nobody asked for that heap by its name: what the CPU
+/// Refuses protected memory to a request that does not demand it, if the request did not name the heap: what the CPU
 /// cannot touch is no answer to "memory".
 void check_wanted(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 
-/// Refuses what no memory can be, and what that of @p heap cannot be by what it says of itself. A size of 0 is any.
+/// Refuses demands that no memory satisfies, and demands that @p heap cannot satisfy by its own description. A size of
+/// 0 is any.
 void check_fit(const HeapInfo& heap, const AllocRequest& request, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

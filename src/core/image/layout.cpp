@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What a layout must be, and how one is made from a rule.
+/// The checks of a layout, and the making of a layout from a rule.
 #include <sa/layout.hpp>
 
 #include <algorithm>
@@ -95,7 +95,7 @@ private:
   [[nodiscard]] bool tied() const noexcept { return rule_.tied && info_.plane_count > 1; }
   [[nodiscard]] bool separate() const noexcept { return rule_.buffers == Buffers::Separate && info_.plane_count > 1; }
 
-  /// What the stride of @p plane must be a multiple of, so that it and the plane behind it begin where they may.
+  /// The number of which the stride of @p plane must be a multiple, so that the plane behind it begins at an allowed offset.
   [[nodiscard]] std::uint64_t needed(unsigned plane) const noexcept {
     std::uint64_t multiple = rule_.stride_align;
     if (tied() && !separate() && plane + 1U < info_.plane_count) { // the next plane adjoins

@@ -49,7 +49,7 @@ bool rows_left(const LayoutRule& rule) {
   return rule.rows_max == 0 || rule.rows_align <= rule.rows_max;
 }
 
-/// What @p rule says of rows, in the words of a rule.
+/// The part of @p rule about rows, in the words of a rule.
 std::string rows_of(const LayoutRule& rule) {
   LayoutRule rows;
   rows.rows_align = rule.rows_align;
@@ -57,7 +57,7 @@ std::string rows_of(const LayoutRule& rule) {
   return to_string(rows);
 }
 
-/// What @p rule says of strides, in the words of a rule.
+/// The part of @p rule about strides, in the words of a rule.
 std::string strides_of(const LayoutRule& rule) {
   LayoutRule strides;
   strides.stride_align = rule.stride_align;
@@ -191,7 +191,7 @@ bool possible(const LayoutRule& rule, std::error_code& ec) {
     }
   }
   if (!std::has_single_bit(rule.stride_prefer) || rule.stride_prefer > max_image_size) {
-    return refuse([&] { return fmt::format("stride-prefer={} is no power of two", rule.stride_prefer); });
+    return refuse([&] { return fmt::format("stride-prefer={} is not a power of two", rule.stride_prefer); });
   }
   if (rule.size_min > max_image_size || rule.tail > max_image_size) {
     return refuse([&] { return fmt::format("a size of over {} bytes", max_image_size); });

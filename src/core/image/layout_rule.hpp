@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file layout_rule.hpp
-/// Behind merge() and lay_out(): whether a rule can be obeyed at all.
+/// The check behind merge() and lay_out(): whether any layout can satisfy a rule.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// Whether each number of @p rule is in its range and one layout at least obeys it; if not, @p ec says why.
 [[nodiscard]] bool possible(const LayoutRule& rule, std::error_code& ec);
 
-/// Who demands @p rule, " (/dev/video0: VIDIOC_TRY_FMT)"; empty when nobody is named.
+/// The sources of @p rule, " (/dev/video0: VIDIOC_TRY_FMT)"; empty when it has none.
 [[nodiscard]] std::string by(const LayoutRule& rule);
 
 }}} // namespace sa::v0::detail

@@ -92,7 +92,7 @@ private:
   bool word(std::string_view text, unsigned index) {
     if (index == 0) {
       layout_.format = Format::find(text);
-      return layout_.format ? true : refuse([&] { return fmt::format("\"{}\" is no format", shown(text)); });
+      return layout_.format ? true : refuse([&] { return fmt::format("\"{}\" is not a format", shown(text)); });
     }
     if (index == 1) {
       Scanner scanner(text);
@@ -125,7 +125,7 @@ private:
       colour.full_range = range == 1;
       colour_ = good;
     } else {
-      return refuse([&] { return fmt::format("\"{}\" is no word of a layout, or is there twice", shown(text)); });
+      return refuse([&] { return fmt::format("\"{}\" is not a word of a layout, or is repeated", shown(text)); });
     }
     return good ? true : refuse([&] { return fmt::format("\"{}\" cannot be read", shown(text)); });
   }
@@ -216,7 +216,7 @@ private:
     const std::string_view name = text.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : text.substr(equals + 1);
     if (std::find(seen_.begin(), seen_.end(), name) != seen_.end()) {
-      return refuse([&] { return fmt::format("{} is there twice", shown(name)); });
+      return refuse([&] { return fmt::format("{} is repeated", shown(name)); });
     }
     seen_.push_back(name);
     const RuleWord* const known =
@@ -241,9 +241,10 @@ private:
         for (const RuleWord& one : rule_words) {
           names += fmt::format(", {}={}", one.name, one.bytes ? "BYTES" : "N");
         }
-        return fmt::format("\"{}\" is no word of a rule; there are: modifiers=0xHEX:..., stride=BYTES{}, tied, buffers=one, "
-                           "buffers=separate",
-                           shown(text), names);
+        return fmt::format(
+            "\"{}\" is not a word of a rule; the words are: modifiers=0xHEX:..., stride=BYTES{}, tied, buffers=one, "
+            "buffers=separate",
+            shown(text), names);
       });
     }
     return good ? true : refuse([&] { return fmt::format("\"{}\" has a value that cannot be", shown(text)); });

@@ -67,7 +67,7 @@ DmaBuf build(UniqueFd fd, const BufferMessage& message, const Registry* registry
     detail::close_unproven(std::move(fd));
     return {};
   }
-  if (message.kind == Kind::Handle) { // only the heap knows what to do with it, and it believes nothing of the rest
+  if (message.kind == Kind::Handle) { // only the heap understands it, and it checks the rest
     const auto heap = (registry != nullptr ? *registry : Registry::system()).find(heap_name);
     if (heap == nullptr) {
       fail(ec, ENOENT, [&] { return fmt::format("the peer's buffer is from {}, which this process does not know", heap_name); });
@@ -113,7 +113,7 @@ ReceivedImage receive_image_with(int socket, const Registry* registry, std::erro
   std::error_code malformed;
   const ImageLayout layout = parse_layout(text.size() == message.layout.size() ? std::string_view() : text, malformed);
   if (malformed || layout.buffer_count() != message.count) {
-    refuse_message(ec, EBADMSG, "the message carries a layout that cannot be");
+    refuse_message(ec, EBADMSG, "the message carries an impossible layout");
     return {};
   }
   std::vector<DmaBuf> buffers;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file message.hpp
-/// The messages as they travel, and how one is read from a socket and written to it, with its descriptors.
+/// The messages in their form on the socket, and functions to read and write one with its descriptors.
 #pragma once
 
 #include <array>
@@ -23,7 +23,7 @@ inline constexpr std::uint32_t message_magic = 0x46424153; // "SABF"
 inline constexpr std::uint16_t buffer_version = 1;
 inline constexpr std::uint16_t image_version = 2;
 
-/// What a descriptor is: the memory, or a handle of its heap's.
+/// The kind of a descriptor: the memory, or a handle of its heap's.
 enum class Kind : std::uint16_t { Memory = 0, Handle = 1 };
 
 /// One buffer, the same for every heap. Alone it is a message; an image's message has several.
@@ -32,7 +32,7 @@ struct BufferMessage {
   std::uint16_t version; // buffer_version
   Kind kind;
   std::uint64_t size;        // bytes
-  std::uint64_t offset;      // bytes; where in what the descriptor stands for the buffer begins
+  std::uint64_t offset;      // bytes; the buffer's beginning within the descriptor's memory
   std::array<char, 96> heap; // with a terminating zero
   std::array<char, 32> name; // with a terminating zero
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file free_lists.hpp
-/// What a pool keeps: for each size class a list of free buffers, and one of those that are set aside. And what concerns all
-/// pools of the process together: the thread that gives old buffers back, and fork(2).
+/// The buffers that a pool keeps: for each size class a list of free buffers, and one of those that are set aside. And what
+/// concerns all pools of the process together: the thread that gives old buffers back, and fork(2).
 #pragma once
 
 #include <chrono>
@@ -36,7 +36,7 @@ struct SizeClass {
   PoolClass of;
   std::size_t members = 0;    ///< buffers of this class, in use or kept
   std::vector<Buffer*> free;  ///< the oldest first; the last is the next: its memory is still in the caches
-  std::vector<Buffer*> aside; ///< somebody else had them when they came back; the oldest first, and the next
+  std::vector<Buffer*> aside; ///< had another holder when they came back; the oldest first, which is the next
 };
 
 /// The buffers that a pool keeps, behind one lock. Outlives the pool while one of its buffers is in use.
@@ -49,18 +49,18 @@ public:
   FreeLists(const FreeLists&) = delete;
   FreeLists& operator=(const FreeLists&) = delete;
 
-  /// A buffer that is nobody's, the caller's now; null when there is none.
+  /// A free buffer, which the caller owns now; null when there is none.
   [[nodiscard]] Buffer* acquire(const PoolClass& of) noexcept;
   void recycle(Buffer& buffer) noexcept override;
-  /// Frees a buffer that was acquired and is given to nobody.
+  /// Frees a buffer that was acquired and is not handed out.
   void discard(Buffer& buffer) noexcept;
 
   /// The class for so many buffers that join the pool now.
   /// @throws std::bad_alloc
   [[nodiscard]] SizeClass& enter(const PoolClass& of, std::size_t buffers);
   void leave(SizeClass& size_class, std::size_t buffers) noexcept;
-  /// A buffer that has joined was made for a request. Says once, when most requests go upstream although buffers came back,
-  /// why, with the remedy; else nothing.
+  /// Notes that the upstream made a buffer for a request. Returns a warning with the reason and the remedy, once, when
+  /// most requests go upstream although buffers come back; else nothing.
   [[nodiscard]] std::string_view note_miss() noexcept;
 
   /// Takes room for reserved buffers, at the cost of others that are kept. False: the bound is too low.
@@ -72,7 +72,7 @@ public:
   std::size_t trim(bool reserved_too) noexcept;
   /// Closes what kept buffers have open besides their own descriptor; how many.
   std::size_t close_fdinfo() noexcept;
-  /// The pool is gone: gives everything back, now and from now on.
+  /// The pool has ended: gives every buffer back, now and from now on.
   void close() noexcept;
   /// Gives back what a forked child found here.
   void drop_inherited() noexcept;
@@ -125,7 +125,7 @@ private:
   std::optional<Clock::time_point> next_tick_;
 };
 
-/// Has the pool aged and locked over forks, also after it has ended, until its last buffer does.
+/// Registers the pool for ageing and for the lock over forks, also after it has ended, until its last buffer has ended.
 /// @throws std::bad_alloc
 void enlist(const std::shared_ptr<FreeLists>& pool);
 

@@ -31,7 +31,7 @@ HeapInfo describe(const std::shared_ptr<Heap>& upstream, const PoolOptions& opti
     throw Error(detail::from_errno(EINVAL), upstream == nullptr ? std::string() : upstream->info().name, "make a pool", sentence);
   };
   if (upstream == nullptr) {
-    refuse("no heap to keep buffers of; Registry::find() gives null for a name it does not know");
+    refuse("there is no upstream heap; Registry::find() returns null for an unknown name");
   }
   if (options.max_age < std::chrono::milliseconds::zero()) {
     refuse(fmt::format("max_age {} ms; 0 keeps nothing, milliseconds::max() keeps for ever", options.max_age.count()));
@@ -165,7 +165,7 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
     const std::size_t most = options_.max_age.count() == 0 ? 0 : options_.max_free_bytes;
     const auto too_much = [&](std::size_t each) {
       fail(ec, ENOMEM, [&] {
-        return fmt::format("{} buffers of {} and what is reserved already are more than the {} that the pool may keep; raise "
+        return fmt::format("{} buffers of {} and the reserved ones together exceed the {} that the pool may keep; raise "
                            "PoolOptions::max_free_bytes",
                            count, detail::bytes_text(each), detail::bytes_text(most));
       });
@@ -185,7 +185,7 @@ void Pool::reserve(std::size_t count, const AllocRequest& request, std::error_co
       }
       const Buffer* buffer = Handover::buffer(made.back());
       if (buffer == nullptr || !buffer->can_join_pool() || buffer->given_away() || !buffer->sole()) {
-        fail(ec, EOPNOTSUPP, [] { return std::string("this heap's buffers are somebody else's too and cannot be kept"); });
+        fail(ec, EOPNOTSUPP, [] { return std::string("this heap's buffers have other holders, so a pool cannot keep them"); });
         return;
       }
       bytes += buffer->memory().size;

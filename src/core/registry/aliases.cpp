@@ -18,7 +18,7 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Calls @p leaf(name) for what @p name leads to, and @p again(name) for each name that was met before. Keeps its own
-/// stack: who writes aliases decides how deep they are.
+/// stack: the author of the aliases decides how deep they are.
 template <typename Leaf, typename Again>
 void walk(std::string_view name, const Aliases& aliases, Leaf&& leaf, Again&& again) {
   std::set<std::string_view> met;
@@ -95,7 +95,7 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   const auto read = [&](std::string_view word) {
     if (!is_candidate(word)) {
       fail(ec, EINVAL,
-           [&] { return fmt::format("\"{}\" in \"{}\" is no heap name; {}", shown(word), shown(list), snapshot.names()); });
+           [&] { return fmt::format("\"{}\" in \"{}\" is not a heap name; {}", shown(word), shown(list), snapshot.names()); });
     } else if (is_wildcard(word)) {
       each_instance(word, snapshot.heaps, add);
     } else {

@@ -39,11 +39,11 @@ bool read_file(const ConfigurationFile& file, std::string& text, std::error_code
     fail(ec, error, [&] { return kernel_said(file.path.string(), error); });
     return false;
   };
-  // Not blocking: a pipe of that name must not hold up whoever wants memory.
+  // Not blocking: a pipe of that name must not hold up a program that wants memory.
   const UniqueFd fd{uninterrupted([&] { return ::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); })};
   if (!fd) {
     const int error = errno;
-    // In a folder that this user may not enter nobody can tell whether there is one: a service whose HOME is root's.
+    // In a folder that this user may not enter the file cannot be seen: a service whose HOME is root's.
     const bool absent = error == ENOENT || error == ENOTDIR || (error == EACCES && ::access(path, F_OK) != 0);
     return absent && !file.required ? false : refused(error);
   }
@@ -57,7 +57,9 @@ bool read_file(const ConfigurationFile& file, std::string& text, std::error_code
   }
   if (::geteuid() == 0 && (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
     fail(ec, EPERM, [&] {
-      return fmt::format("{0}: root obeys no file that others own or may write (chown root {0} && chmod go-w {0})", path);
+      return fmt::format(
+          "{0}: for root, a configuration must be root's own and writable by root alone (chown root {0} && chmod go-w {0})",
+          path);
     });
     return false;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file configuration.hpp
-/// Which files are read, and what they say together.
+/// The files that are read, and their merged content.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,7 @@ inline constexpr std::size_t max_configuration_size = std::size_t{1} << 20;
 
 struct ConfigurationFile {
   std::filesystem::path path;
-  bool required = false; ///< refused, not passed over, when it is not there
+  bool required = false; ///< an error, not ignored, when the file is missing
   bool system = false;   ///< whether it is the system's, which alone can name plugins
 };
 
@@ -26,12 +26,12 @@ struct ConfigurationFile {
 /// load_configuration() of @p files.
 [[nodiscard]] LoadedConfiguration load_configuration(const std::vector<ConfigurationFile>& files);
 
-/// @p below, overridden by what @p text says. The only function that knows TOML.
+/// The configuration @p below, overridden by @p text. The only function that knows TOML.
 /// @param system whether the text may name plugins
 /// @throws Error EINVAL, see parse_configuration()
 [[nodiscard]] Configuration read_configuration(std::string_view text, std::string_view source, Configuration below, bool system);
 
-/// What every Error about the configuration gives as its operation.
+/// The operation of every Error about the configuration.
 inline constexpr const char* reading_configuration = "read the configuration";
 
 }}} // namespace sa::v0::detail

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What the keys of a configuration mean.
+/// The meaning of the keys of a configuration.
 #include "core/registry/configuration.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-// What one file may have, far above what is of use: a wrong or hostile file must not take a program's time and memory.
+// Limits of one file, far above practical use: a wrong or hostile file must not take a program's time and memory.
 constexpr std::size_t max_entries = 1024;  ///< carveouts, devices, quotas; of each
 constexpr std::size_t max_aliases = 128;   ///< all files together: resolving takes their number squared
 constexpr std::size_t max_candidates = 32; ///< of an alias, of the order, and plugins
@@ -91,7 +91,7 @@ private:
              ", can name plugins: they are code, which runs with all rights of the program");
     }
     made_.plugins = names(node, key, "an array of names, [\"example\"]", is_word,
-                          "is no plugin's name: its file in the plugin folder without .so, of letters, digits and ,._+-@#");
+                          "is not a plugin's name: its file in the plugin folder without .so, of letters, digits and ,._+-@#");
     for (auto one = made_.plugins.begin(); one != made_.plugins.end(); ++one) {
       if (std::find(made_.plugins.begin(), one, *one) != one) {
         refuse(node, key, fmt::format("{} is named twice", *one));
@@ -150,7 +150,7 @@ private:
       return [this, &number](const toml::node& value, const std::string& key) {
         number = bytes(value, key);
         if (number % page_size() != 0) {
-          refuse(value, key, fmt::format("{:#x} is no multiple of the page size, {}", number, page_size()));
+          refuse(value, key, fmt::format("{:#x} is not a multiple of the page size, {}", number, page_size()));
         }
       };
     };

@@ -96,7 +96,7 @@ struct Registry::State {
   Aliases aliases = detail::layered(*configuration, own);
   std::shared_ptr<const Snapshot> current = std::make_shared<Snapshot>();
 
-  /// What a quota is around, and the quota: the same object as long as neither changes, since it counts what is in use.
+  /// The heap that a quota wraps, and the quota: the same object as long as neither changes, since it counts what is in use.
   struct Limited {
     std::vector<detail::Candidate> heaps; ///< a heap, or an alias' candidates
     Quota quota;
@@ -230,7 +230,7 @@ void Registry::refresh(std::error_code& ec) noexcept {
     std::unique_lock lock(writers);
     bool changed = false;
     for (const auto& heap : found) {
-      // What a program added under a name that is now discovered too keeps it.
+      // A heap that a program added keeps its name, also if a heap with that name is discovered now.
       if (std::any_of(state_->added.begin(), state_->added.end(),
                       [&](const auto& added) { return added->info().name == heap->info().name; })) {
         continue;
@@ -335,8 +335,9 @@ void Registry::remove(std::string_view name, std::error_code& ec) noexcept {
         fail(ec, ENOENT, [] { return std::string("there is none of that name"); });
       } else {
         fail(ec, EINVAL, [] {
-          return std::string("only what add() and alias() brought can be removed; this comes from the machine, from the library "
-                             "or from the configuration");
+          return std::string(
+              "only heaps from add() and aliases from alias() can be removed; this one comes from the machine, from the library "
+              "or from the configuration");
         });
       }
       return;
@@ -382,7 +383,8 @@ std::shared_ptr<Heap> Registry::at(std::string_view name, std::error_code& ec) c
       fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; {}", name, now()->names()); });
     } else {
       fail(ec, EINVAL, [&] {
-        return fmt::format("\"{}\" is no heap name (an alias, or \"backend:instance\"); {}", detail::shown(name), now()->names());
+        return fmt::format("\"{}\" is not a heap name (an alias, or \"backend:instance\"); {}", detail::shown(name),
+                           now()->names());
       });
     }
     return found;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file snapshot.hpp
-/// What a registry knows at one moment.
+/// The content of a registry at one moment.
 #pragma once
 
 #include <memory>
@@ -62,7 +62,7 @@ inline bool is_list(std::string_view names) noexcept {
   return names.find(between_names) != std::string_view::npos;
 }
 
-/// An alias for the moment: of the names in @p list, which are heaps, aliases or "backend:*".
+/// A temporary alias of the names in @p list, which are heaps, aliases or "backend:*".
 /// @p ec EINVAL: one of them is malformed. ENOENT: there is none of them.
 [[nodiscard]] std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, std::error_code& ec);
 

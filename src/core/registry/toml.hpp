@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file toml.hpp
-/// toml++, fit for texts that anybody may have written. For the two files that read the configuration, and the last
-/// header of toml_reader.hpp. Header-only, so that no program
-/// loads a library for what most machines do not have.
+/// toml++, made safe for untrusted texts. For the two files that read the configuration, and the last header of
+/// toml_reader.hpp. Header-only, so that no program loads a library for what most machines do not have.
 #pragma once
 
 namespace sa { inline namespace v0 { namespace detail {

@@ -214,7 +214,7 @@ std::size_t TomlReader::size(const toml::node& node, const std::string& key, std
   return static_cast<std::size_t>(value);
 }
 
-/// What toml++ must not be given, or would say less clearly.
+/// Refuses texts that toml++ cannot take, or would explain less clearly.
 void TomlReader::check(std::string_view text) const {
   if (text.size() > max_configuration_size) {
     throw Error(from_errno(EINVAL), "", reading_configuration,
@@ -238,7 +238,7 @@ void TomlReader::check(std::string_view text) const {
   }
 }
 
-/// What follows the brackets at the begin of a line must be a key: toml++ takes it for granted.
+/// The brackets at the beginning of a line must be followed by a key: toml++ takes that for granted.
 void TomlReader::check_headers(std::string_view text) const {
   constexpr std::string_view blank = " \t";
   for (Position at{1, 1}; !text.empty(); ++at.line) {

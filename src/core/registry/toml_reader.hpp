@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file toml_reader.hpp
-/// Reads a TOML text of which nothing is believed: what is wrong is refused with file, line, column and key.
+/// Reads an untrusted TOML text: an error is refused with file, line, column and key.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace sa { inline namespace v0 { namespace detail {
 /// A key within @p table, as TOML writes it: pool.max-free-bytes, quotas."dma-heap:system".
 [[nodiscard]] std::string key_in(const std::string& table, std::string_view key);
 
-/// The texts of one file. What is wrong is thrown as Error, EINVAL.
+/// The texts of one file. An error in them is thrown as Error, EINVAL.
 class TomlReader {
 public:
   /// @param source what to call the text in errors

@@ -101,13 +101,13 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
     serving.push_back({std::move(answer), Certainty::Suits, {}});
     if (!serving.back().answer.known) {
       serving.back().certainty = Certainty::Unknown;
-      serving.back().note = "whether this layout serves is not known, it is a guess that often does; probe it";
+      serving.back().note = "it is not known whether this layout serves: it is a guess that often works; probe it";
     }
   }
   if (formats.empty()) {
     selection.refusals.push_back({{}, {}, "the devices share no format of the table (sactl formats)", 0});
   }
-  // What the heaps are asked is the same for all layouts, but for their sizes.
+  // The questions to the heaps are the same for all layouts, except the sizes.
   AllocRequest memory = request.memory;
   for (const Served& one : serving) {
     memory.size = std::max(
@@ -143,7 +143,7 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
   return selection;
 }
 
-/// What the images that are asked of @p selection are refused for.
+/// The reasons for which @p selection refuses images.
 static std::string refusals_of(const ImageSelection& selection) {
   std::string refusals;
   for (const ImageRefusal& one : selection.refusals) {

@@ -20,7 +20,7 @@ namespace {
 /// To choose one of.
 using Rules = std::shared_ptr<const std::vector<LayoutRule>>;
 
-/// What the devices demand, and after each what the profiles of it do. False, with @p why: one does not take that.
+/// The rules of the devices, and after each device the rules of its profiles. False, with @p why: a device does not take that.
 bool ask(const std::vector<Device>& devices, Format format, std::uint32_t width, std::uint32_t height, const Wishes& wishes,
          std::vector<Rules>& all, std::string& why) {
   for (const Device& device : devices) {

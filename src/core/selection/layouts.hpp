@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file layouts.hpp
-/// In which layouts a picture of one format serves several devices.
+/// The layouts in which a picture of one format serves several devices.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What was found out about one format.
+/// The result for one format.
 struct FormatAnswer {
   bool serves = false;
-  ImageLayout layout;                ///< where it serves
-  bool known = true;                 ///< every rule is
-  std::vector<std::string> sources;  ///< of the rules
-  std::string why;                   ///< where it does not
+  ImageLayout layout;                ///< the layout that serves, if there is one
+  bool known = true;                 ///< whether every rule is known
+  std::vector<std::string> sources;  ///< the sources of the rules
+  std::string why;                   ///< the reason, if no layout serves
   std::uint32_t width_that_fits = 0; ///< pixels; 0: none is known
 };
 

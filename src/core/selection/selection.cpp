@@ -20,7 +20,7 @@ namespace sa { inline namespace v0 {
 namespace detail {
 namespace {
 
-/// What a device is known to need, from everything that knows something.
+/// The known needs of a device, from all sources.
 struct Need {
   const Device* device = nullptr;
   Constraints constraints;
@@ -79,7 +79,7 @@ std::string unfit(const HeapInfo& heap, const AllocRequest& request) {
   return said.text();
 }
 
-/// Why @p heap is refused, saying who asks for what it lacks; empty when it is not.
+/// Why @p heap is refused, with the source of the demand that it lacks; empty when it is not.
 std::string refusal(const HeapInfo& heap, const AllocRequest& request, const std::vector<Need>& needs) {
   if (!heap.usable) {
     return heap.reason;
@@ -101,7 +101,7 @@ std::string refusal(const HeapInfo& heap, const AllocRequest& request, const std
   return why;
 }
 
-/// What one device has to say of one heap.
+/// The verdict of one device on one heap.
 struct Judgement {
   bool refused = false;
   Certainty certainty = Certainty::Suits;
@@ -151,7 +151,7 @@ Judgement judge(const Need& need, Heap& heap, std::size_t size, bool probes) {
   return rest;
 }
 
-/// Smaller is better. Contiguous memory is scarce: it comes last where nobody needs it.
+/// Smaller is better. Contiguous memory is scarce: it comes last unless a demand needs it.
 std::size_t place_of(const HeapInfo& heap, const AllocRequest& request, const Wishes& wishes) {
   std::size_t place = 0;
   for (const std::string& wanted : wishes.order) {

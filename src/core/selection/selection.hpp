@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file selection.hpp
-/// Behind Registry::select(): what speaks for and against each heap.
+/// The implementation of Registry::select(): the reasons for and against each heap.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What the person who runs the machine wants.
+/// The wishes of the machine's administrator.
 struct Wishes {
   std::vector<std::string> order; ///< heaps, "backend:instance" or "backend:*", preferred first
   std::vector<DeviceProfile> profiles;
@@ -29,14 +29,14 @@ struct Wishes {
 [[nodiscard]] Selection select_heaps(const std::vector<std::shared_ptr<Heap>>& heaps, AllocRequest request,
                                      const std::vector<Device>& devices, const Wishes& wishes, bool probes, std::error_code& ec);
 
-/// What is less certain than this is not asked, unless it is demanded: Unknown where all choices are, else Suits.
+/// The certainty below which a choice is not tried unless the caller demands it: Unknown if all choices are, else Suits.
 template <typename Choices>
 [[nodiscard]] Certainty least_known(const Choices& choices) noexcept {
   return !choices.empty() && choices.front().certainty <= Certainty::Suits ? Certainty::Suits : Certainty::Unknown;
 }
 
 /// A buffer of the first choice that has one; behind Registry::allocate().
-/// @param minimum what is less certain is not asked; nothing: least_known()
+/// @param minimum choices with less certainty are not tried; nothing: least_known()
 [[nodiscard]] DmaBuf allocate_selected(const Selection& selection, AllocRequest request, std::optional<Certainty> minimum,
                                        std::error_code& ec);
 

@@ -24,7 +24,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// One per machine and never unlinked: whoever replaced it would make a second truth.
+/// One per machine and never unlinked: a second file would be a second truth.
 constexpr const char* lock_file = "/run/simple-allocator/carveout.lock";
 
 // x86 maps such a range cached (without O_SYNC). arm64 and arm map what is not System RAM as Device memory, where memset
@@ -142,7 +142,7 @@ protected:
   }
 
 private:
-  /// What a buffer keeps: its range, and the heap whose it is.
+  /// The state that a buffer keeps: its range, and its heap.
   struct Keep {
     std::shared_ptr<Heap> heap;
     HeldRange range; // given back first

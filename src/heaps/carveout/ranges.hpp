@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /// @file ranges.hpp
-/// Which process holds which part of a physical range, true across processes and across their deaths.
+/// A record of the process that holds each part of a physical range. It stays right across processes and their deaths.
 ///
-/// The truth is the kernel's: one lock file per machine, whose byte n stands for page frame n, and record locks of open
-/// file descriptions on it (F_OFD_SETLK, fcntl(2)), which end with the last descriptor, however its holders end, and not
-/// before. Two names for one range cannot overlap, since frames are physical. The file is a FIFO: it can be locked like
-/// any file, and a descriptor of it cannot be mapped (fifo(7)).
+/// The kernel keeps the record: one lock file per machine, whose byte n stands for page frame n, and record locks of
+/// open file descriptions on it (F_OFD_SETLK, fcntl(2)), which end with the last descriptor, however its holders end,
+/// and not before. Two names for one range cannot overlap, since frames are physical. The file is a FIFO: it can be
+/// locked like any file, and a descriptor of it cannot be mapped (fifo(7)).
 ///
 /// **Taking.** Each buffer has a write lock of its range, which the kernel grants only when no other description holds a
 /// byte of it. A process has one description for all its buffers of a region: a buffer costs no descriptor, and the kernel
@@ -19,9 +19,10 @@
 ///   - fork(2): before it, a new description is made for the parent and read-locks all that is held; the child keeps the
 ///     old one. Each of them lets go of a buffer by itself.
 ///
-/// **Looking.** A list in address order says where to try: the first gap that fits. What this process holds is exact in it,
-/// as the kernel does not refuse a description what it holds itself. What others hold is a hint, learned from a conflict: a
-/// wrong one costs a system call or a worse place. The hints are dropped when no gap is left.
+/// **Looking.** A list in address order gives the first gap that fits, which is tried. The list's ranges of this
+/// process are exact, as the kernel does not refuse a lock that the same description already holds. A range that others
+/// hold is a hint, learned from a conflict: a wrong one costs a system call or a worse place. The hints are dropped
+/// when no gap is left.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +38,8 @@ namespace sa { inline namespace v0 { namespace detail {
 
 class CarveoutRanges;
 
-/// A range that is held as long as this object lives. One object needs outside synchronisation. Must not outlive the
-/// CarveoutRanges it is from.
+/// A range that is held as long as this object lives. Threads that use the same object need a lock of their own. Must not outlive
+/// the CarveoutRanges it is from.
 class HeldRange {
 public:
   HeldRange() noexcept = default;
@@ -62,7 +63,7 @@ public:
   /// borrowed. Any thread may call it. @p ec EMFILE, ENFILE, ENOLCK; EBADF: this object is empty.
   int handle(std::error_code& ec);
 
-  /// Lets go of the range; a process that has the handle keeps it.
+  /// Gives the range back; a process that has the handle keeps it.
   void reset() noexcept { *this = {}; }
 
 private:

@@ -18,7 +18,7 @@ void find_node(ListedRegion& listed, const std::vector<CarveoutRegion>& tree, co
   const std::string& name = listed.region.name;
   const auto node = std::find_if(tree.begin(), tree.end(), [&](const auto& region) { return region.name == name; });
   if (node == tree.end()) {
-    listed.reason = fmt::format("{} names {}, which no reserved-memory node with no-map is called; {}", source, name, fix);
+    listed.reason = fmt::format("{} names {}, but no reserved-memory node with no-map has that name; {}", source, name, fix);
   } else {
     listed.region.base = node->base;
     listed.region.size = node->size;
@@ -147,7 +147,7 @@ std::string conflict(const CarveoutRegion& region, std::string_view iomem) {
     addresses_shown = addresses_shown || end != 0;
     const std::string name = line.substr(static_cast<std::size_t>(name_at));
     if (end != 0 && overlap(region.base, last, start, end) && name != "Reserved" && name != "reserved") {
-      return fmt::format("{:#x}-{:#x} is {} in /proc/iomem; a carveout must be memory that Linux was told to leave alone "
+      return fmt::format("{:#x}-{:#x} is {} in /proc/iomem; a carveout must be memory that Linux does not use "
                          "(memmap= on the kernel command line, or a reserved-memory node with no-map)",
                          start, end, name);
     }

@@ -26,7 +26,7 @@
 namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
-/// What the first half of a heap's name means already. No plugin can pose as one of them, built in or not.
+/// Names that the first half of a heap's name already has. No plugin can pose as one of them, built in or not.
 constexpr std::array<std::string_view, 10> taken{"alias",  "carveout", "cma",   "dma-heap", "drm",
                                                  "import", "ion",      "memfd", "plugin",   "udmabuf"};
 
@@ -51,7 +51,7 @@ const sa_heap_plugin* find_known(const std::filesystem::path& file) noexcept {
   return nullptr;
 }
 
-/// Two threads that load one plugin at a time load it once, since the loader knows it, and put it here twice, which harms nobody.
+/// Two threads that load one plugin at a time load it once, since the loader knows it, and put it here twice, which does no harm.
 void remember(const std::filesystem::path& file, const sa_heap_plugin* table) {
   auto made = std::make_unique<Known>(Known{file, table, known.load(std::memory_order_relaxed)});
   while (!known.compare_exchange_weak(made->next, made.get(), std::memory_order_release, std::memory_order_relaxed)) {
@@ -84,9 +84,9 @@ std::string open_checked(UniqueFd& fd, int folder, const char* name, const std::
                        is_folder ? "folder" : "plugin's file");
   }
   if (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return fmt::format(
-        "{0}: others than root own or may write it, and it is code for every program (chown root {0} && chmod go-w {0})",
-        path.string());
+    return fmt::format("{0}: root must own it and alone be able to write it, since it is code for every program (chown root {0} "
+                       "&& chmod go-w {0})",
+                       path.string());
   }
   return {};
 }
@@ -108,7 +108,7 @@ std::string load(const std::filesystem::path& folder, const std::filesystem::pat
   if (auto refusal = open_checked(opened, opened_folder.get(), file.filename().c_str(), file, S_IFREG); !refusal.empty()) {
     return refusal;
   }
-  // By its path, which debuggers and the loader's own list show. Meanwhile only somebody could exchange it who may write where
+  // By its path, which debuggers and the loader's own list show. Meanwhile only a user could exchange it that may write where
   // the folder lies, and there lies the library itself.
   void* const handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) {

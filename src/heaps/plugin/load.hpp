@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file load.hpp
-/// Shared objects with heaps: which are loaded, and when their functions may be called.
+/// Shared objects with heaps: their loading, and the times when their functions may be called.
 #pragma once
 
 #include <filesystem>
@@ -16,9 +16,9 @@ struct LoadedPlugin {
   std::string refusal{};
 };
 
-/// Loads @p folder/@p name.so, once in a process: what was loaded stays so. A refused one is looked at anew at each call.
+/// Loads @p folder/@p name.so, once in a process: what was loaded stays so. A refused one is tried again at each call.
 ///
-/// Code from there runs in every program of the machine. So nobody but root may have put it there, and a program with raised
+/// Code from there runs in every program of the machine. So only root may have put it there, and a program with raised
 /// privileges, which must not run what its caller could have influenced, loads none.
 [[nodiscard]] LoadedPlugin load_plugin(const std::filesystem::path& folder, const std::string& name);
 
@@ -28,7 +28,7 @@ struct LoadedPlugin {
 /// Why this library cannot call @p table; empty when it can.
 [[nodiscard]] std::string refused_table(const sa_heap_plugin* table);
 
-/// From here on exit_began() tells of the handlers that were registered before this call that they may run.
+/// From here on exit_began() tells whether handlers that were registered before this call may have run.
 void watch_exit();
 
 /// Whether exit(3) has come to a handler of watch_exit(): destructors of plugins may have run, and nothing of one is called.

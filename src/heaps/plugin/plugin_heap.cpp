@@ -92,7 +92,7 @@ void unclaim(const Identity& memory) noexcept {
   std::erase_if(claims, [&](const Claim& one) { return one.memory == memory; });
 }
 
-/// What a buffer keeps: it ends after the descriptor, and tells the plugin.
+/// The state that a buffer keeps: it ends after the descriptor, and calls the plugin.
 class Kept {
 public:
   Kept(const sa_heap_plugin& table, void* data) noexcept : table_(table), data_(data) {}
@@ -178,13 +178,13 @@ protected:
   }
 
 private:
-  /// What allocate() did that it must not: @p sentence returns that, after "allocate()".
+  /// Reports a fault of allocate(): @p sentence returns the words after "allocate()".
   template <typename Sentence>
   DmaBuf lie(std::error_code& ec, Sentence&& sentence) const {
     return refuse(ec, EIO, [&] { return fmt::format("the plugin {} is wrong: allocate() {}", info_.backend, sentence()); });
   }
 
-  /// @p fd, if what the plugin made is what it said, and what was asked for. Only what is nobody else's is closed.
+  /// @p fd, if what the plugin made is what it said, and what was asked for. Only a descriptor without another owner is closed.
   UniqueFd checked(UniqueFd fd, const sa_plugin_request& asked, const sa_plugin_memory& made, Kept& kept,
                    std::error_code& ec) const {
     const auto wrong = [&](auto&& sentence) {
@@ -240,7 +240,7 @@ private:
       });
     }
     if (found.size < asked.size) {
-      return wrong([&] { return fmt::format("gave {}, and {} were asked for", bytes_text(found.size), bytes_text(asked.size)); });
+      return wrong([&] { return fmt::format("gave {}, but {} were requested", bytes_text(found.size), bytes_text(asked.size)); });
     }
     if (found.frozen || (::fcntl(number, F_GETFL) & O_ACCMODE) != O_RDWR) {
       return wrong([] { return "gave a descriptor that cannot be written"; });
@@ -249,7 +249,7 @@ private:
       const std::uint64_t end = made.phys_addr + asked.size;
       if (made.phys_addr == 0 || end < made.phys_addr || made.phys_addr % asked.alignment != 0 ||
           (asked.max_address != 0 && end > asked.max_address) || (info_.max_address != 0 && end > info_.max_address)) {
-        return wrong([&] { return fmt::format("gave memory at {:#x}, which is not where it was to lie", made.phys_addr); });
+        return wrong([&] { return fmt::format("gave memory at {:#x}, which is not the promised address", made.phys_addr); });
       }
     }
     if ((flags & FD_CLOEXEC) == 0) {

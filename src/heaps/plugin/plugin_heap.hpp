@@ -12,7 +12,7 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-/// What a plugin describes, or why none of it is used.
+/// The heaps that a plugin describes, or why none of them is used.
 struct PluginHeaps {
   std::vector<std::shared_ptr<Heap>> heaps{};
   std::string refusal{};

@@ -91,7 +91,7 @@ TEST_CASE("EGL is told nothing of an image that it cannot be told of") {
   CHECK_FALSE(nothing(pictures::of(tiled), sa::egl::Modifiers::Told));
 }
 
-TEST_CASE("EGL is told of an image's colours what is known of them") {
+TEST_CASE("EGL gets the known colours of an image") {
   using sa::egl::colour_space_of;
   using sa::egl::sample_range_of;
   CHECK(colour_space_of({.matrix = 1}) == EGL_ITU_REC709_EXT);

@@ -352,7 +352,7 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
   }
   SUBCASE("less than was asked for") {
     says_wrong(refusal(files, gives([] { return memory_file(unit::page); })),
-               "gave " + unit::kib_of_pages(1) + ", and " + unit::kib_of_pages(2) + " were asked for");
+               "gave " + unit::kib_of_pages(1) + ", but " + unit::kib_of_pages(2) + " were requested");
   }
   SUBCASE("nothing at all") {
     says_wrong(refusal(files, gives([] { return memory_file(0); })), "the memory file is empty");
@@ -531,7 +531,7 @@ TEST_CASE("a plugin that is configured and refused is listed with the reason, wh
   CHECK(discover({carveouts, {}}).empty());
 }
 
-TEST_CASE("a plugin is loaded once, whoever asks and how often") {
+TEST_CASE("a plugin is loaded once, by any number of callers") {
   if (!is_root()) {
     return;
   }
@@ -577,9 +577,9 @@ TEST_CASE("a plugin is not loaded where others than root could have put it, and 
     for (const std::string& changed : {path, file}) {
       REQUIRE(::chown(changed.c_str(), one.owner, 0) == 0);
       REQUIRE(::chmod(changed.c_str(), one.mode) == 0);
-      CHECK(folder.refusal() == changed +
-                                    ": others than root own or may write it, and it is code for every program (chown root " +
-                                    changed + " && chmod go-w " + changed + ")");
+      CHECK(folder.refusal() ==
+            changed + ": root must own it and alone be able to write it, since it is code for every program (chown root " +
+                changed + " && chmod go-w " + changed + ")");
       REQUIRE(::chown(changed.c_str(), 0, 0) == 0);
       REQUIRE(::chmod(changed.c_str(), 0755) == 0);
     }

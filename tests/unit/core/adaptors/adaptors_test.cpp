@@ -108,7 +108,7 @@ bool has(const std::string& text, const char* part) {
 
 // What is tied to a buffer
 
-TEST_CASE("what is attached ends once, with the last holder of the buffer and after its memory") {
+TEST_CASE("an attachment ends once, with the last holder of the buffer and after its memory") {
   int ends = 0;
   int descriptors = 0;
   const auto heap = std::make_shared<Watch>(memfd(), [&] {
@@ -260,7 +260,7 @@ TEST_CASE("a heap that breaks its promise harms no adaptor") {
 
 // Statistics
 
-TEST_CASE("statistics count what is there, the most there was, all there ever was, and what failed") {
+TEST_CASE("statistics count the live buffers, their peak, their total and the failures") {
   const auto upstream = std::make_shared<TestHeap>("test:counted");
   sa::Statistics statistics(upstream);
   CHECK(statistics.read() == sa::HeapStatistics{});
@@ -282,7 +282,7 @@ TEST_CASE("statistics count what is there, the most there was, all there ever wa
   CHECK(statistics.read() == sa::HeapStatistics{0, 2, 3, 1, 0, 12288, 16384});
 }
 
-TEST_CASE("in each reading live is at most peak and peak at most total, whoever allocates meanwhile") {
+TEST_CASE("in each reading live is at most peak and peak at most total, while other threads allocate") {
   sa::Statistics statistics(memfd());
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> rounds{0};
@@ -324,7 +324,7 @@ TEST_CASE("a peak that is growing is never read as less than what is live") {
   std::atomic<int> reading{0};
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};
-  std::vector<std::thread> readers; // more than processors: whoever allocates is interrupted between any two steps
+  std::vector<std::thread> readers; // more than processors: an allocating thread is interrupted between any two steps
   for (int id = 0; id < 4; ++id) {
     readers.emplace_back([&] {
       while (!stop) {
@@ -493,7 +493,7 @@ TEST_CASE("failing fails the nth, every nth, both or none, with the errno and a 
   CHECK(ec == std::errc::not_enough_memory);
 }
 
-TEST_CASE("what fails at random is the same numbers for the same seed, whichever threads ask") {
+TEST_CASE("random failures have the same numbers for the same seed, with any threads") {
   const auto upstream = std::make_shared<TestHeap>("test:sound");
   const auto run = [&](std::uint64_t seed) {
     sa::Failing heap(upstream, {.probability = 0.25, .seed = seed});
@@ -525,7 +525,7 @@ TEST_CASE("what fails at random is the same numbers for the same seed, whichever
   }
 }
 
-TEST_CASE("failing refuses what is no probability and no errno") {
+TEST_CASE("failing refuses a wrong probability or errno") {
   for (const double probability : {-0.1, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
     CHECK(has(error_of(EINVAL, [&] { sa::Failing(memfd(), {.probability = probability}); }), "probability"));
   }

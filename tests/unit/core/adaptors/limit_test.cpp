@@ -92,7 +92,7 @@ TEST_CASE("a limit refuses what is over it, says by how much, and gives again wh
   CHECK(limit.allocate({.size = 4 * 4096}));
 }
 
-TEST_CASE("what is larger than the limit could ever give is ENOMEM, before upstream is asked") {
+TEST_CASE("a request larger than the limit is ENOMEM, before the upstream is asked") {
   const auto upstream = std::make_shared<TestHeap>("test:limited");
   sa::Limit limit(upstream, {.max_bytes = 5 * 4096 + 1});
   const sa::DmaBuf held = limit.allocate({.size = 4096});

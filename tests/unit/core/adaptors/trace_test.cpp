@@ -98,7 +98,7 @@ TEST_CASE("a trace knows of each live buffer its name, size, heap, thread and ti
   CHECK(has(sa::to_string(live[0]), unit::kib_of_pages(2) + " \"frame\" from memfd:4k, request 1"));
 }
 
-TEST_CASE("what has ended is live no more, wherever it was in the list, and a call stack is kept as deep as asked for") {
+TEST_CASE("an ended buffer is not listed as live, from any place in the list, and a call stack has the requested depth") {
   sa::Trace trace(memfd(), {.stack_depth = 5});
   std::vector<sa::DmaBuf> held;
   for (int i = 0; i < 4; ++i) {
@@ -127,7 +127,7 @@ TEST_CASE("what has ended is live no more, wherever it was in the list, and a ca
   CHECK_THROWS_AS(sa::Trace(memfd(), {.stack_depth = 65}), sa::Error);
 }
 
-TEST_CASE("each event is told, a failure with its sentence, whoever asks, and what a callback throws is lost") {
+TEST_CASE("each event is reported by any thread, a failure with its sentence, and a callback's exception is ignored") {
   struct Seen {
     sa::TraceEvent::Kind kind;
     std::uint64_t number;

@@ -94,30 +94,30 @@ TEST_CASE("constraints are read from words in any order, and written in one") {
 }
 
 TEST_CASE("a text that is no list of constraints is refused with a sentence") {
-  const std::string known = "; there are: contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, "
+  const std::string known = "; the constraints are: contiguous, segments=N, align=BYTES, size-align=BYTES, max-address=BYTES, "
                             "cached, uncached, coherent, dma-buf, protected";
   const std::string empty = "there is an empty word; one comma separates two words";
   const std::string form = ": BYTES is decimal or 0x hexadecimal, with K, M, G, T, P or E for a power of 1024";
   const std::string number = ": N is a decimal number from 1 to 4294967295";
   const std::pair<std::string, std::string> wrong[] = {
-      {"fast", "\"fast\" is no constraint" + known},
-      {"Cached", "\"Cached\" is no constraint" + known},
-      {"cache", "\"cache\" is no constraint" + known},
-      {"cachedx", "\"cachedx\" is no constraint" + known},
-      {"cached coherent", "\"cached coherent\" is no constraint" + known},
-      {"cached;coherent", "\"cached;coherent\" is no constraint" + known},
-      {"align =4K", "\"align =4K\" is no constraint" + known},
-      {"=4K", "\"=4K\" is no constraint" + known},
+      {"fast", "\"fast\" is not a constraint" + known},
+      {"Cached", "\"Cached\" is not a constraint" + known},
+      {"cache", "\"cache\" is not a constraint" + known},
+      {"cachedx", "\"cachedx\" is not a constraint" + known},
+      {"cached coherent", "\"cached coherent\" is not a constraint" + known},
+      {"cached;coherent", "\"cached;coherent\" is not a constraint" + known},
+      {"align =4K", "\"align =4K\" is not a constraint" + known},
+      {"=4K", "\"=4K\" is not a constraint" + known},
       {",", empty},
       {"cached,,coherent", empty},
       {",cached", empty},
       {"cached,", empty},
       {"cached, ,coherent", empty},
-      {"cached,cached", "cached is there twice"},
-      {"align=4K,align=4K", "align is there twice"},
-      {"align=1,align=1", "align is there twice"},
-      {"segments=3,coherent,segments=2", "segments is there twice"},
-      {"contiguous,contiguous", "contiguous is there twice"},
+      {"cached,cached", "cached is repeated"},
+      {"align=4K,align=4K", "align is repeated"},
+      {"align=1,align=1", "align is repeated"},
+      {"segments=3,coherent,segments=2", "segments is repeated"},
+      {"contiguous,contiguous", "contiguous is repeated"},
       {"contiguous,segments=1", "contiguous and segments both limit the physical runs; leave one out"},
       {"segments=4,contiguous", "contiguous and segments both limit the physical runs; leave one out"},
       {"align", "\"align\" lacks its value, align=BYTES"},
@@ -144,7 +144,7 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
       {"segments=0x2", "\"segments=0x2\"" + number},
       {"segments=2K", "\"segments=2K\"" + number},
       {"segments=-1", "\"segments=-1\"" + number},
-      {"align=3K", "align=3K is no power of two"},
+      {"align=3K", "align=3K is not a power of two"},
       {"cached,coherent,uncached", "cached and uncached exclude each other"},
       {"protected,cached", "protected and cached exclude each other: the CPU cannot map protected memory at all"},
       {"uncached,protected", "protected and uncached exclude each other: the CPU cannot map protected memory at all"},
@@ -159,10 +159,10 @@ TEST_CASE("a text that is no list of constraints is refused with a sentence") {
   }
 }
 
-TEST_CASE("what a refusal quotes is short and printable") {
+TEST_CASE("a refusal's quotation is short and printable") {
   using namespace std::string_literals;
   const std::string control = refusal("a\0\x1b\n\xff"s);
-  CHECK(control.starts_with("read the constraints \"a????\": \"a????\" is no constraint"));
+  CHECK(control.starts_with("read the constraints \"a????\": \"a????\" is not a constraint"));
   const std::string lengthy = refusal(std::string(100000, 'x'));
   CHECK(lengthy.size() < 400);
   CHECK(lengthy.starts_with("read the constraints \"" + std::string(60, 'x') + "...\": "));
@@ -185,7 +185,7 @@ TEST_CASE("merging demands what either demands") {
         std::uint64_t{3} << 62);
 }
 
-TEST_CASE("what no memory can be is refused, and so is a value out of its range") {
+TEST_CASE("demands that no memory satisfies are refused, and so is a value out of its range") {
   struct Case {
     Constraints a;
     Constraints b;
@@ -214,8 +214,8 @@ TEST_CASE("what no memory can be is refused, and so is a value out of its range"
        {.size_alignment = 2},
        "merge \"size-align=18446744073709551615\" with \"size-align=2\": size-align=18446744073709551615 and size-align=2 have "
        "no common multiple in 64 bits"},
-      {{.alignment = 0}, {}, "merge \"align=0\" with \"\": align=0 is no power of two"},
-      {{}, {.alignment = 12288}, "merge \"\" with \"align=12K\": align=12K is no power of two"},
+      {{.alignment = 0}, {}, "merge \"align=0\" with \"\": align=0 is not a power of two"},
+      {{}, {.alignment = 12288}, "merge \"\" with \"align=12K\": align=12K is not a power of two"},
       {{.size_alignment = 0}, {}, "merge \"size-align=0\" with \"\": size-align=0 is not above 0"},
       {{.cached = true, .uncached = true}, {}, "merge \"cached,uncached\" with \"\": cached and uncached exclude each other"},
       {{},

@@ -63,7 +63,7 @@ TEST_CASE("a memfd that can still be sealed is, and then cannot be shrunk by its
   CHECK(buffer.map_unsynchronized().bytes()[8191] == std::byte{0});
 }
 
-TEST_CASE("what a peer could truncate, or is no memory, is refused and closed") {
+TEST_CASE("a file that a peer could truncate, or that is not memory, is refused and closed") {
   const int before = support::open_descriptors();
   CHECK(refusal(memfd(4096, 0)) == std::errc::invalid_argument); // sealed against sealing
   char path[] = "/dev/shm/sa-unit-XXXXXX";

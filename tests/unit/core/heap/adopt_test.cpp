@@ -62,7 +62,7 @@ TEST_CASE("a heap that promises more bytes than its descriptor has is refused") 
   CHECK(says(refusal(*heap), "8 KiB from a descriptor that has 4 KiB"));
 }
 
-TEST_CASE("what a heap throws in spite of its promise is in the sentence") {
+TEST_CASE("an exception that a heap throws in spite of its promise is in the sentence") {
   const auto heap = std::make_shared<Careless>();
   CHECK_THROWS_WITH_AS((void)heap->allocate({.size = 1}), doctest::Contains("no such bank"), sa::Error);
 }

@@ -133,7 +133,7 @@ TEST_CASE("a preference refuses nothing") {
                        "2147483647 in one buffer"));
 }
 
-TEST_CASE("what cannot be laid out is refused with what was in the way") {
+TEST_CASE("an impossible layout is refused with the reason") {
   CHECK(refused(rule("R8", "stride=1936"), 1937, 4) ==
         "lay out 1937x4 pixels: R8: 1937 pixels and their padding take rows of 1937 bytes, in steps of 1; more than 1936 are not "
         "taken");
@@ -205,12 +205,12 @@ TEST_CASE("the words of a rule are read and written") {
   CHECK(sa::parse_layout_rule("") == LayoutRule{});
   CHECK(to_string(sa::parse_layout_rule(" tied , stride=1936 ")) == "stride=1936,tied");
   const std::pair<const char*, const char*> wrong[] = {
-      {"fast", "\"fast\" is no word of a rule; there are: modifiers=0xHEX:..., stride=BYTES, stride-align=BYTES"},
-      {"tied,tied", "tied is there twice"},
+      {"fast", "\"fast\" is not a word of a rule; the words are: modifiers=0xHEX:..., stride=BYTES, stride-align=BYTES"},
+      {"tied,tied", "tied is repeated"},
       {"stride-align=0", "\"stride-align=0\" has a value that cannot be"},
       {"stride-align=4G", "\"stride-align=4G\" has a value that cannot be"},
       {"rows-align=1K", "\"rows-align=1K\" has a value that cannot be"},
-      {"stride-prefer=96", "stride-prefer=96 is no power of two"},
+      {"stride-prefer=96", "stride-prefer=96 is not a power of two"},
       {"stride-min=9,stride-max=8", "stride-min=9,stride-max=8 leaves no stride"},
       {"stride=1936,stride-align=256", "stride=1936,stride-align=256 leaves no stride"},
       {"rows-align=16,rows-max=15", "rows-align=16,rows-max=15 leaves no number of rows"},
@@ -218,9 +218,9 @@ TEST_CASE("the words of a rule are read and written") {
       {"stride-min=9,stride=8", "\"stride=8\" has a value that cannot be"},
       {"modifiers=", "\"modifiers=\" has a value that cannot be"},
       {"modifiers=0x1:", "\"modifiers=0x1:\" has a value that cannot be"},
-      {"buffers=two", "\"buffers=two\" is no word"},
-      {"tied=1", "\"tied=1\" is no word"},
-      {",", "\"\" is no word"},
+      {"buffers=two", "\"buffers=two\" is not a word"},
+      {"tied=1", "\"tied=1\" is not a word"},
+      {",", "\"\" is not a word"},
   };
   for (const auto& one : wrong) {
     const std::string words = one.first;

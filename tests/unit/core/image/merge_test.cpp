@@ -116,7 +116,7 @@ TEST_CASE("rules of layouts merge in any order to the same, or conflict in every
   CHECK(together > triples / 20); // else little was looked at
 }
 
-TEST_CASE("a conflict names both demands and who makes them") {
+TEST_CASE("a conflict names both demands and their sources") {
   const auto said = [](const LayoutRule& a, const LayoutRule& b) -> std::string {
     try {
       (void)sa::merge(a, b);

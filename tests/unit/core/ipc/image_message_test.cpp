@@ -95,7 +95,7 @@ TEST_CASE("an image arrives with its layout, its buffers and the sender's number
   }
 }
 
-TEST_CASE("a buffer in place of an image is refused, and so is the other way about, and what follows is received") {
+TEST_CASE("a buffer in place of an image is refused, and an image in place of a buffer, and the next message is received") {
   for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
     CAPTURE(type);
     const support::Counts before = support::count();

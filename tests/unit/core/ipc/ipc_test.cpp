@@ -240,7 +240,7 @@ TEST_CASE("a receiver at its limit of descriptors says so and loses nothing") {
         }) == support::passed);
 }
 
-TEST_CASE("what a socket is set to bring along is not taken for a buffer, and does not stay") {
+TEST_CASE("credentials that a socket delivers are not taken for a buffer, and are dropped") {
   const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   for (const int options : {0, 1, 2, 3}) {
     CAPTURE(options);
@@ -266,7 +266,7 @@ TEST_CASE("what a socket is set to bring along is not taken for a buffer, and do
   }
 }
 
-TEST_CASE("receiving asks the kernel for seals and size alone; for the right to write whoever wants to") {
+TEST_CASE("receiving asks the kernel only for seals and size; for the right to write only a call that writes does") {
   const SocketPair pair(SOCK_SEQPACKET);
   const sa::DmaBuf buffer = unit::real_buffer(unit::page);
   CHECK(support::in_child([&] {

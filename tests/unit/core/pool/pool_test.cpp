@@ -66,7 +66,7 @@ bool within(std::chrono::milliseconds time, Condition&& condition) {
 
 } // namespace
 
-TEST_CASE("a pool hands out again what was let go of, with its mapping and descriptor, under the new name") {
+TEST_CASE("a pool hands a freed buffer out again, with its mapping and descriptor, under the new name") {
   sa::Pool pool(memfd());
   sa::DmaBuf buffer = pool.allocate({.size = unit::page + 904, .name = "first"});
   CHECK(buffer.size() == 2 * unit::page);
@@ -264,7 +264,7 @@ TEST_CASE("of two pools each keeps its own age") {
   CHECK(slow.statistics().free_buffers == 1);
 }
 
-TEST_CASE("what is reserved is there without asking upstream, does not age and comes back to stay") {
+TEST_CASE("a reserved buffer needs no upstream, does not age and comes back to stay") {
   const auto before = support::count();
   {
     auto upstream = std::make_shared<TestHeap>("test:pool");
@@ -362,7 +362,7 @@ TEST_CASE("when upstream runs out, the pool gives its free buffers back and asks
   }
 }
 
-TEST_CASE("a memfd that was given away is never used again: nobody can tell who has it") {
+TEST_CASE("a memfd that was given away is never used again: its holders are not known") {
   for (const char* how : {"fd", "dup", "dup, closed again", "send"}) {
     CAPTURE(how);
     sa::Pool pool(memfd());
@@ -390,7 +390,7 @@ TEST_CASE("a memfd that was given away is never used again: nobody can tell who 
   CHECK(pool.statistics() == sa::PoolStatistics{.misses = 1, .freed_shared = 1});
 }
 
-TEST_CASE("what another process was sent stays as it was, whatever the pool hands out next") {
+TEST_CASE("a buffer that was sent to another process is unchanged by later allocations of the pool") {
   sa::Pool pool(memfd());
   const support::SocketPair sockets(SOCK_SEQPACKET);
   const support::SocketPair turns(SOCK_STREAM);
@@ -414,7 +414,7 @@ TEST_CASE("what another process was sent stays as it was, whatever the pool hand
   CHECK(support::finish(peer) == support::passed);
 }
 
-TEST_CASE("Recycle::Always uses again what was given away, as its owner wants, but not what has left altogether") {
+TEST_CASE("Recycle::Always uses a given-away buffer again, but not one that was released") {
   sa::Pool pool(memfd(), {.recycle = sa::Recycle::Always});
   const void* where = nullptr;
   {
@@ -448,7 +448,7 @@ TEST_CASE("without zero a pool shows its own earlier contents and does not call 
   }
 }
 
-TEST_CASE("what cannot be zeroed is not used again") {
+TEST_CASE("a buffer that cannot be zeroed is not used again") {
   sa::Pool pool(std::make_shared<TestHeap>("test:pool", sa::Trait::Protected), {.zero = true});
   pool.allocate({.size = 4096}).reset();
   CHECK(pool.allocate({.size = 4096}));

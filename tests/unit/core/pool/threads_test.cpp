@@ -106,7 +106,8 @@ TEST_CASE("reserved buffers come back whatever six other threads do in a pool th
   CHECK(now.free_bytes == count * size);
 }
 
-TEST_CASE("what one thread acquires and another releases comes round: upstream is asked for what is in flight, once") {
+TEST_CASE(
+    "buffers that one thread acquires and another releases come back: the upstream is asked once for each buffer in flight") {
   const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
   sa::Pool pool(upstream);
   std::mutex lock;
@@ -172,7 +173,7 @@ TEST_CASE("a pool may end while other threads still let go of its buffers") {
   CHECK(support::open_descriptors() == before.descriptors);
 }
 
-TEST_CASE("what one thread let go of is found by another before upstream is asked") {
+TEST_CASE("a buffer that one thread freed is found by another before the upstream is asked") {
   const auto upstream = std::make_shared<unit::TestHeap>("test:pool");
   sa::Pool pool(upstream);
   constexpr int count = 10;

@@ -148,7 +148,7 @@ TEST_CASE("an empty configuration is the default, and so is each key that is not
   CHECK(sa::parse_configuration("pool.recycle = \"when-unshared\"", "f") == sa::Configuration{});
 }
 
-TEST_CASE("what is wrong is refused with file, line, column, key and what is right there") {
+TEST_CASE("an error is refused with file, line, column, key and the expected value") {
   const std::string a_page = std::to_string(unit::page);
   const std::string two_pages = "\"" + std::to_string(2 * unit::page / 1024) + "K\"";
   const std::string last_page = unit::hex(UINT64_MAX - unit::page + 1);
@@ -195,9 +195,9 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"order = [\"*\"]", "f:1:10: order[0]: \"*\" is no \"backend:instance\""},
       {"plugins = \"example\"", "f:1:11: plugins: must be an array of names", "not a string"},
       {"plugins = []", "f:1:11: plugins: 0 names; there must be 1 to 32"},
-      {"plugins = [\"a\", \"../b\"]", "f:1:17: plugins[1]: \"../b\" is no plugin's name"},
-      {"plugins = [\"/lib/a\"]", "f:1:12: plugins[0]: \"/lib/a\" is no plugin's name"},
-      {"plugins = [\"a:b\"]", "f:1:12: plugins[0]: \"a:b\" is no plugin's name"},
+      {"plugins = [\"a\", \"../b\"]", "f:1:17: plugins[1]: \"../b\" is not a plugin's name"},
+      {"plugins = [\"/lib/a\"]", "f:1:12: plugins[0]: \"/lib/a\" is not a plugin's name"},
+      {"plugins = [\"a:b\"]", "f:1:12: plugins[0]: \"a:b\" is not a plugin's name"},
       {"plugins = [\"a\", \"b\", \"a\"]", "f:1:11: plugins: a is named twice"},
       {"[aliases]\na = [\"a\"]", "f:2:1: aliases.a: the alias leads back to itself"},
       {"[aliases]\nz = [\"memfd:4k\"]\nb = [\"c\"]\nc = [\"z\", \"b\"]", "f:3:1: aliases.b: the alias leads back to itself"},
@@ -206,8 +206,8 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[carveouts.a]\nbase = " + a_page, "f:1:1: carveouts.a: base and size go together"},
       {"[carveouts.a]\nsize = " + a_page, "f:1:1: carveouts.a: base and size go together"},
       {"[carveouts.a]\nbase = " + a_page + "\nsize = 0", "f:3:8: carveouts.a.size: must not be 0"},
-      {"[carveouts.a]\nbase = 1\nsize = " + a_page, "f:2:8: carveouts.a.base: 0x1 is no multiple of the page size"},
-      {"[carveouts.a]\nbase = 0\nsize = 100", "f:3:8: carveouts.a.size: 0x64 is no multiple of the page size"},
+      {"[carveouts.a]\nbase = 1\nsize = " + a_page, "f:2:8: carveouts.a.base: 0x1 is not a multiple of the page size"},
+      {"[carveouts.a]\nbase = 0\nsize = 100", "f:3:8: carveouts.a.size: 0x64 is not a multiple of the page size"},
       {"[carveouts.a]\nbase = \"" + last_page + "\"\nsize = " + two_pages,
        "f:3:8: carveouts.a.size: the range ends behind the last address"},
       {"[carveouts.a]\nbase = \"16E\"\nsize = \"8K\"", "f:2:8: carveouts.a.base: \"16E\" is 16E or more"},
@@ -226,7 +226,7 @@ TEST_CASE("what is wrong is refused with file, line, column, key and what is rig
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"\"\n[[device]]\nmatch = \"/a\"\nconstraints = \"\"",
        "f:5:9: device[1].match: \"/a\" is matched before"},
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"contigous\"",
-       "f:3:15: device[0].constraints: \"contigous\" is no constraint"},
+       "f:3:15: device[0].constraints: \"contigous\" is not a constraint"},
       {"[[device]]\nmatch = \"/a\"\nconstraints = \"cached,uncached\"", "f:3:15: device[0].constraints: ", "exclude each other"},
       {"[pool]\nmax-age-ms = -1", "f:2:14: pool.max-age-ms: -1 is negative"},
       {"[pool]\nrecycle = \"sometimes\"", "f:2:11: pool.recycle: \"sometimes\" is neither \"when-unshared\" nor \"always\""},
@@ -397,7 +397,7 @@ TEST_CASE("nothing of a wrong file is applied, and the others are") {
   CHECK(used == expected);
 }
 
-TEST_CASE("what two files make wrong together is the later one's fault") {
+TEST_CASE("an error that two files make together is the later file's") {
   const Folder folder;
   write(folder / "1", "aliases.a = [\"b\"]\ncarveouts.one = {base = \"1G\", size = \"1M\"}\n");
   write(folder / "2", "aliases.b = [\"a\"]\n");
@@ -423,7 +423,7 @@ TEST_CASE("what two files make wrong together is the later one's fault") {
   CHECK(says(loaded.refused[0].what(), "more than 128 aliases, with those of the files before"));
 }
 
-TEST_CASE("a file that cannot be read says so, and one that is not there is nothing, unless it was asked for") {
+TEST_CASE("an unreadable file is an error, and a missing one only if it was asked for") {
   const Folder folder;
   const auto code = [](const ConfigurationFile& file) {
     const auto loaded = sa::detail::load_configuration({file});
@@ -461,7 +461,7 @@ TEST_CASE("a file that cannot be read says so, and one that is not there is noth
   ::chmod((folder / "closed").c_str(), 0700);
 }
 
-TEST_CASE("root obeys no file that others own or may write, and says what to do" * doctest::skip(::geteuid() != 0)) {
+TEST_CASE("root refuses a file that others own or may write, with the remedy" * doctest::skip(::geteuid() != 0)) {
   const Folder folder;
   const std::string path = folder / "sa.toml";
   write(path, "[aliases]\nown = [\"memfd:4k\"]\n");

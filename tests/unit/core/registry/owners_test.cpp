@@ -41,7 +41,7 @@ TEST_CASE("a heap that was found outlives its registry until its last owner goes
   CHECK(ended == 1);
 }
 
-TEST_CASE("a weak_ptr to a heap that was found observes it as long as anybody has it") {
+TEST_CASE("a weak_ptr to a found heap observes it as long as it has an owner") {
   std::atomic<int> ended{0};
   std::optional<sa::Registry> registry{std::in_place};
   registry->add(telling(ended));
@@ -62,7 +62,7 @@ TEST_CASE("finding a heap allocates nothing") {
   CHECK(support::allocations().count == before);
 }
 
-TEST_CASE("a registry keeps nothing of what an alias was before") {
+TEST_CASE("a registry keeps nothing of an alias' former definition") {
   sa::Registry registry;
   registry.add(std::make_shared<TestHeap>("test:a"));
   registry.add(std::make_shared<TestHeap>("test:b"));
@@ -78,7 +78,7 @@ TEST_CASE("a registry keeps nothing of what an alias was before") {
   CHECK(support::allocations().bytes - before < 16384); // each kept some KiB; another thread may be at work, too
 }
 
-TEST_CASE("a heap that is removed is found no more, ends when nobody has it, and its name is free") {
+TEST_CASE("a removed heap is not found, ends with its last owner, and its name is free") {
   std::atomic<int> ended{0};
   sa::Registry registry;
   registry.add(telling(ended));
@@ -97,7 +97,7 @@ TEST_CASE("a heap that is removed is found no more, ends when nobody has it, and
   CHECK(registry.allocate("camera", {.size = 4096}).size() == 4096);
 }
 
-TEST_CASE("an alias that is removed is what the library says again, or nothing") {
+TEST_CASE("a removed alias has the library's definition again, or none") {
   sa::Registry registry;
   registry.add(std::make_shared<TestHeap>("test:a"));
   registry.alias("own", {"test:a"});
@@ -110,7 +110,7 @@ TEST_CASE("an alias that is removed is what the library says again, or nothing")
   CHECK_FALSE(registry.find("system")->info().usable);
 }
 
-TEST_CASE("what the program did not bring cannot be removed") {
+TEST_CASE("only the program's own heaps and aliases can be removed") {
   sa::Registry registry;
   registry.refresh();
   std::error_code ec;

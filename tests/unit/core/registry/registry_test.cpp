@@ -135,7 +135,7 @@ TEST_CASE("an alias moves on when a candidate is absent, not permitted or out of
   }
 }
 
-TEST_CASE("an alias passes over what lacks a required trait or alignment, without asking it") {
+TEST_CASE("an alias skips a candidate that lacks a required trait or alignment, without asking it") {
   sa::Registry registry;
   const auto plain = std::make_shared<TestHeap>("test:plain");
   const auto contiguous = std::make_shared<TestHeap>("test:contiguous", sa::Trait::Contiguous);
@@ -217,14 +217,14 @@ TEST_CASE("whatever is asked, a constraint that the heap cannot meet is refused 
   expect({.uncached = true}, EOPNOTSUPP, "the CPU caches it");
   expect({.dma_buf = true}, EOPNOTSUPP, "it is no dma-buf");
   expect({.protected_memory = true}, EOPNOTSUPP, "the CPU can map it");
-  expect({.alignment = 3}, EINVAL, "align=3 is no power of two");
+  expect({.alignment = 3}, EINVAL, "align=3 is not a power of two");
   expect({.size_alignment = 0}, EINVAL, "size-align=0 is not above 0");
   expect({.cached = true, .uncached = true}, EINVAL, "exclude each other");
   expect({.size_alignment = std::uint64_t{1} << 62}, ENOMEM, "is more than the");
   expect({.size_alignment = UINT64_MAX}, ENOMEM, "is more than the");
 }
 
-TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
+TEST_CASE("a request to the alias system for a dma-buf never gets a memfd") {
   std::error_code ec;
   const sa::DmaBuf buffer = sa::Registry::system().allocate("system", {.size = 4096, .require = sa::Trait::DmaBuf}, ec);
   CHECK(static_cast<bool>(buffer) == !ec);
@@ -232,7 +232,7 @@ TEST_CASE("who asks the alias system for a dma-buf never gets a memfd") {
   CHECK(sa::Registry::system().allocate("system", {.size = unit::page}).size() == unit::page);
 }
 
-TEST_CASE("an alias passes over protected memory, unless that is what is asked for, and nobody maps it") {
+TEST_CASE("an alias skips protected memory, unless it is demanded, and it cannot be mapped") {
   sa::Registry registry;
   registry.add(std::make_shared<TestHeap>("test:protected", sa::Trait::DmaBuf | sa::Trait::Protected));
   registry.add(std::make_shared<TestHeap>("test:plain"));
@@ -468,7 +468,7 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(none == "find \"test:none|other:*\": there is none of \"test:none|other:*\"; there are: test:full, test:good, spare; "
                 "not usable, sactl heaps says why: cma, contiguous, dma-buf, system");
   CHECK(says(sentence([&] { (void)registry.allocate("test:good|../etc", {.size = 1}); }),
-             "\"../etc\" in \"test:good|../etc\" is no heap name"));
+             "\"../etc\" in \"test:good|../etc\" is not a heap name"));
   std::error_code ec;
   CHECK(registry.at("test:nowhere", ec) == nullptr);
   CHECK(ec == std::errc::no_such_file_or_directory);
@@ -476,7 +476,7 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(ec == std::errc::invalid_argument);
 }
 
-TEST_CASE("a list says the remedy of a heap that is shut, and what else went wrong with any other") {
+TEST_CASE("a list has the remedy for a heap without permission, and the error of each other") {
   sa::Registry registry;
   const auto shut = std::make_shared<TestHeap>("test:shut");
   shut->change().usable = false;

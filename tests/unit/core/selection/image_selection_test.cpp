@@ -167,7 +167,7 @@ TEST_CASE("an image has all of its buffers from one heap, or none") {
   CHECK(support::leaked_since(before) == "");
 }
 
-TEST_CASE("what is no picture and no device is refused") {
+TEST_CASE("an impossible picture or device is refused") {
   Board board;
   std::error_code ec;
   CHECK_FALSE(board.registry.allocate({}, ImageRequest{.width = 0, .height = 1}, ec));

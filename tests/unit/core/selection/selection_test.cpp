@@ -75,7 +75,7 @@ TEST_CASE("every heap is either chosen or refused with a reason") {
   }
 }
 
-TEST_CASE("contiguous memory, which is scarce, comes last where nobody needs it, and first where only it will do") {
+TEST_CASE("contiguous memory, which is scarce, comes last where it is not needed, and first where only it will do") {
   const Board board;
   CHECK(names(board.registry.select({})) == "dma-heap:system memfd:4k cma:cma0 carveout:camera");
   const sa::Selection selection = board.registry.select({.max_segments = 1});
@@ -92,7 +92,7 @@ TEST_CASE("a heap whose buffers are small enough has few segments whatever its m
   CHECK(names(board.registry.select({.max_segments = 4})) == "cma:cma0 carveout:camera");
 }
 
-TEST_CASE("what each demand refuses, and that its sentence says why") {
+TEST_CASE("each demand refuses its heaps, and the sentence says why") {
   const Board board;
   board.memfd->change().max_size = 1 << 20;
   const auto refused = [&](const Constraints& constraints, const char* heap, std::size_t size = 0) {
@@ -304,7 +304,7 @@ TEST_CASE("a heap of a selection without a choice says every refusal") {
   }
 }
 
-TEST_CASE("a heap of a selection passes over what is not known to serve, where something is known") {
+TEST_CASE("a heap of a selection skips unknown choices where one is known to serve") {
   Board board;
   const Constraints low{.max_address = 0x50000000, .max_segments = 1};
   const auto heap = sa::make_heap(board.registry.select(low));

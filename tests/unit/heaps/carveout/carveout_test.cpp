@@ -267,7 +267,7 @@ TEST_CASE("a device-tree region is listed, and used only when it is named") {
   CHECK(configured[1].reason.find("the configuration names other") != std::string::npos);
 }
 
-TEST_CASE("what SA_CARVEOUT names hides what the configuration says of that name") {
+TEST_CASE("a region in SA_CARVEOUT hides one of the same name in the configuration") {
   const std::vector<sa::CarveoutRegion> configured{{"a", 0x1000000, 1 << 20, false}, {"b", 0x2000000, 1 << 20, false}};
   const auto listed = sa::detail::list_regions("b=2M@0x3000000", configured, {});
   REQUIRE(listed.size() == 2);
@@ -277,7 +277,7 @@ TEST_CASE("what SA_CARVEOUT names hides what the configuration says of that name
   CHECK(sa::detail::list_regions("c=1M@0x1000000", configured, {})[1].reason.find("overlaps") != std::string::npos);
 }
 
-TEST_CASE("System RAM, claimed ranges and what cannot be checked are refused") {
+TEST_CASE("System RAM, claimed ranges and unchecked ranges are refused") {
   const std::string iomem = "00000000-00000fff : Reserved\n"
                             "00100000-2fffffff : System RAM\n"
                             "  01000000-01ffffff : Kernel code\n"

@@ -146,7 +146,7 @@ TEST_CASE("1,000 live ranges are locked, do not overlap and cost one descriptor"
   CHECK(get(other, size));
 }
 
-TEST_CASE("what one process frees another has at once, and nothing else is locked") {
+TEST_CASE("a range that one process frees is free for another at once, and nothing else is locked") {
   const Folder folder;
   const std::uint64_t size = 1024 * page;
   CarveoutRanges ranges(folder / "lock", base, size);
@@ -167,7 +167,7 @@ TEST_CASE("what one process frees another has at once, and nothing else is locke
   CHECK(get(other, size));
 }
 
-TEST_CASE("what a killed process held is free") {
+TEST_CASE("a killed process' range is free") {
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, 4096 * page);
   const support::SocketPair turns(SOCK_STREAM);
@@ -188,7 +188,7 @@ TEST_CASE("what a killed process held is free") {
   CHECK(get(ranges, 4096 * page));
 }
 
-TEST_CASE("who gets a handle holds the range beside the sender and after him") {
+TEST_CASE("the receiver of a handle holds the range beside the sender and after it") {
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, 16 * page);
   CarveoutRanges other(folder / "lock", base, 16 * page);
@@ -213,7 +213,7 @@ TEST_CASE("who gets a handle holds the range beside the sender and after him") {
   CHECK(get(other, 16 * page));
 }
 
-TEST_CASE("a sender is not given again what a peer of its holds") {
+TEST_CASE("a sender does not get a range again that its peer holds") {
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, 256 * page);
   std::vector<HeldRange> held;
@@ -267,7 +267,7 @@ TEST_CASE("a sender that dies at any step of a send leaves nothing held, and one
   }
 }
 
-TEST_CASE("while a range passes from sender to peer nobody else gets it") {
+TEST_CASE("while a range passes from sender to peer no other process gets it") {
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, page);
   CarveoutRanges other(folder / "lock", base, page);
@@ -410,7 +410,7 @@ TEST_CASE("a child keeps what it inherited when its parent is killed") {
   CHECK(get(ranges, 8 * page));
 }
 
-TEST_CASE("what parent and child take after a fork is not the same, and each finds what the other has given back") {
+TEST_CASE("parent and child take different ranges after a fork, and each finds the ranges that the other gave back") {
   const Folder folder;
   CarveoutRanges ranges(folder / "lock", base, 6 * page);
   std::vector<HeldRange> held;
