@@ -6,6 +6,8 @@
 #include "buffer_pool.hpp"
 #include "heap_element.hpp"
 
+#include <sa/version.h>
+
 static gboolean plugin_init(GstPlugin* plugin) {
   g_type_ensure(GST_TYPE_SA_ALLOCATOR);
   g_type_ensure(GST_TYPE_SA_BUFFER_POOL);

@@ -309,7 +309,7 @@ module_exit(sa_carveout_exit);
 MODULE_DESCRIPTION("Simple Allocator over reserved physical memory");
 MODULE_AUTHOR("The Simple Allocator authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(SA_VERSION);
 /*
  * So that udev loads the module where the device tree has such a node. By hand:
  * a table of of_device_id cannot be read by a 64-bit modpost for 32 bits.

@@ -247,5 +247,5 @@ module_exit(sa_exit);
 MODULE_DESCRIPTION("Simple Allocator: contiguous memory as dma-bufs by one ioctl");
 MODULE_AUTHOR("The Simple Allocator authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(SA_VERSION);
 SA_IMPORT_NS("DMA_BUF");

@@ -14,7 +14,10 @@ import zipfile
 
 here = pathlib.Path(__file__).resolve().parent
 project = tomllib.loads((here / "pyproject.toml").read_text())["project"]
-name, version = project["name"].replace("-", "_"), project["version"]
+name = project["name"].replace("-", "_")
+# In a checkout the library's; a source distribution has a copy.
+version_file = next(file for file in (here / "VERSION", here.parent / "VERSION") if file.exists())
+version = version_file.read_text().strip()
 metadata = f"""Metadata-Version: 2.1
 Name: {project["name"]}
 Version: {version}
@@ -30,6 +33,7 @@ def compiled(folder):
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libsa-c"], check=True, stdout=subprocess.PIPE, text=True).stdout
     command = shlex.split(os.environ.get("CC", "cc"))
     command += ["-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{sysconfig.get_path('include')}"]
+    command += [f'-DSIMPLE_ALLOCATOR_VERSION="{version}"']
     command += shlex.split(os.environ.get("CFLAGS", "")) + [str(source) for source in sorted((here / "src").glob("*.c"))]
     command += shlex.split(flags) + shlex.split(os.environ.get("LDFLAGS", "")) + ["-o", str(module)]
     subprocess.run(command, check=True)
@@ -61,6 +65,7 @@ def build_sdist(sdist_directory, config_settings=None):
     with tempfile.TemporaryDirectory() as folder, tarfile.open(pathlib.Path(sdist_directory) / archive, "w:gz") as tar:
         (pathlib.Path(folder) / "PKG-INFO").write_text(metadata)
         tar.add(f"{folder}/PKG-INFO", f"{name}-{version}/PKG-INFO")
+        tar.add(version_file, f"{name}-{version}/VERSION")
         for pattern in ("pyproject.toml", "build_wheel.py", "src/*.[ch]", "simple_allocator/*py*"):
             for file in sorted(here.glob(pattern)):
                 tar.add(file, f"{name}-{version}/{file.relative_to(here)}")

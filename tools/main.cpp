@@ -11,6 +11,8 @@
 #include "commands/command.hpp"
 #include "commands/describe.hpp"
 
+#include <sa/version.hpp>
+
 int main(int argc, char** argv) {
   CLI::App app{"Memory that devices can share, from the heaps of this machine", "sactl"};
   app.set_version_flag("--version", "sactl " SA_VERSION);

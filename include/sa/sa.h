@@ -37,6 +37,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sa/version.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -74,6 +76,15 @@ enum sa_choose_flag {
       Meanwhile the VIDIOC_REQBUFS of another program on a V4L2 node fails with EBUSY. */
   SA_PROBE = 1
 };
+
+/* --- version ------------------------------------------------------------------------------------------------------------ */
+
+/**
+ * The version of the library that is loaded, "MAJOR.MINOR.PATCH"; SA_VERSION of sa/version.h is the one that the program was compiled
+ * with.
+ * @return valid for ever
+ */
+SA_C_API const char *sa_version(void);
 
 /* --- failures and log --------------------------------------------------------------------------------------------------- */
 

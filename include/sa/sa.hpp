@@ -23,3 +23,4 @@
 #include <sa/selection.hpp>     // IWYU pragma: export
 #include <sa/types.hpp>         // IWYU pragma: export
 #include <sa/unique_fd.hpp>     // IWYU pragma: export
+#include <sa/version.hpp>       // IWYU pragma: export

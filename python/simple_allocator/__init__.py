@@ -38,6 +38,7 @@ from ._simple_allocator import (
     Plane,
     PoolStatistics,
     Trait,
+    __version__,
     alloc_fd,
     choose_image,
     find_format,

@@ -11,6 +11,8 @@ _Descriptor = int | _HasFileno
 _Mode = Literal["r", "w", "rw"]
 _Nodes = Iterable[str | os.PathLike[str]]
 
+__version__: str
+
 class Trait(enum.IntFlag):
     DMABUF = 1
     CONTIGUOUS = 2

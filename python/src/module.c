@@ -237,6 +237,7 @@ static int module_exec(PyObject* module) {
   }
   state->trait = trait_type();
   return state->trait == NULL || PyModule_AddObjectRef(module, "Trait", state->trait) != 0 ||
+                 PyModule_AddStringConstant(module, "__version__", SIMPLE_ALLOCATOR_VERSION) != 0 ||
                  PyModule_AddFunctions(module, layout_functions) != 0 || PyModule_AddFunctions(module, socket_functions) != 0
              ? -1
              : 0;

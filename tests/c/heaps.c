@@ -21,6 +21,10 @@ static int stop_at_once(void* data, const struct sa_heap_info* info) {
   return 42;
 }
 
+static void versions(void) {
+  CHECK(strcmp(sa_version(), SA_VERSION) == 0);
+}
+
 static void lists(void) {
   int found = 0;
   int calls = 0;
@@ -250,6 +254,7 @@ static void sentences_of_threads(void) {
 }
 
 void heap_tests(void) {
+  run("the library and its headers are of one version", versions);
   run("the list has every heap once, and ends when it is told to", lists);
   run("a heap is found by name, by alias, and in a list of names", lookup);
   run("a heap for no device is any heap", for_no_device);

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <sa/version.hpp>
+
 namespace sactl {
 namespace {
 

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include "core/base/byte_size.hpp"
 #include "core/base/heap_name.hpp"
 #include "core/base/system_facts.hpp"
+#include "paths.hpp"
 #include "support/counters.hpp"
 
 #include <sa/sa.hpp>
@@ -35,6 +38,24 @@ TEST_CASE("the bytes of a CPU access are not to be had of a temporary, which end
   static_assert(!shows_bytes_of_a_temporary<sa::CpuAccess> && !shows_bytes_of_a_temporary<const sa::CpuAccess>);
   static_assert(shows_bytes_of_a_temporary<const sa::CpuAccess&>);
   static_assert(shows_bytes_of_a_temporary<sa::Mapping>); // the buffer stays mapped without it
+}
+
+TEST_CASE("the version is that of the file VERSION, in numbers, as a text, and as the library tells it") {
+  std::ifstream file(SA_VERSION_FILE);
+  std::string text;
+  CHECK(std::getline(file, text));
+  CHECK(text == SA_VERSION);
+  CHECK(text == std::to_string(SA_VERSION_MAJOR) + "." + std::to_string(SA_VERSION_MINOR) + "." + std::to_string(SA_VERSION_PATCH));
+  CHECK(sa::compiled_version == text);
+  CHECK(sa::version() == text);
+}
+
+TEST_CASE("a program can ask for a version or a later one when it is compiled") {
+  static_assert(SA_VERSION_AT_LEAST(SA_VERSION_MAJOR, SA_VERSION_MINOR, SA_VERSION_PATCH));
+  static_assert(SA_VERSION_AT_LEAST(0, 2, 0));
+  static_assert(!SA_VERSION_AT_LEAST(SA_VERSION_MAJOR, SA_VERSION_MINOR, SA_VERSION_PATCH + 1));
+  static_assert(!SA_VERSION_AT_LEAST(SA_VERSION_MAJOR, SA_VERSION_MINOR + 1, 0));
+  static_assert(!SA_VERSION_AT_LEAST(SA_VERSION_MAJOR + 1, 0, 0));
 }
 
 TEST_CASE("a UniqueFd closes what it owns, once") {
