@@ -11,6 +11,8 @@
 ///
 /// A program that raised its privileges (secure_getenv(3)) reads the first alone.
 ///
+/// A library that was built without configuration files (docs/installation.md) reads none, and refuses that of $SA_CONFIG.
+///
 /// A file counts as a whole or not at all: one that is wrong anywhere is refused, and the others are used. A file that is
 /// not there is nothing special, except that of $SA_CONFIG, which somebody asked for.
 ///
@@ -74,6 +76,7 @@ struct LoadedConfiguration {
   Configuration configuration; ///< of the files that are right
   /// For each file of which nothing is used, why: the errno, and in what() a sentence with the file and, as far as it is
   /// the text that is wrong, line, column and key. EINVAL: the text. ENOENT: $SA_CONFIG names a file that is not there.
+  /// EOPNOTSUPP: the library was built without configuration files.
   std::vector<Error> refused;
 };
 
@@ -85,7 +88,7 @@ struct LoadedConfiguration {
 /// Reads one text, UTF-8, of at most 1 MiB, by itself: as if there were no other file. Configuration::files stays empty.
 /// @param source what to call the text in errors, a file's name
 /// @throws Error EINVAL: the text is wrong; the sentence has source:line:column, the key, and what is expected there.
-///         std::bad_alloc
+///         EOPNOTSUPP: the library was built without configuration files. std::bad_alloc
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source);
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source,
                                                        std::error_code& ec) noexcept;

@@ -3,7 +3,8 @@
 /// Where the library's log goes.
 ///
 /// By default it goes to standard error, at the level that the environment variable SA_LOG names: trace, debug, info, warn (which
-/// is the default), error, critical or off. A program that uses spdlog can register a logger of the name "sa" in place of that.
+/// is the default), error, critical or off. If the library was built with spdlog (docs/installation.md), a program can register a
+/// logger of the name "sa" in place of that.
 #pragma once
 
 #include <sa/export.hpp>
@@ -21,7 +22,7 @@ enum class LogLevel : int {
 /// @param sentence ends with a zero; valid during the call
 using LogFunction = void (*)(void* data, int level, const char* sentence);
 
-/// Hands the log to @p function, in place of standard error and of spdlog.
+/// Hands the log to @p function, in place of standard error and of spdlog. Every build of the library can.
 ///
 /// Any thread may call the function, also one of the library's own; no lock is held then, and it may call the library. Set it
 /// before other threads use the library: a call of the former one may still run when this returns, so @p data has to live on.
