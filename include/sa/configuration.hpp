@@ -15,6 +15,8 @@
 /// A file is used as a whole or not at all: a file with an error anywhere is refused, and the other files are used. A
 /// missing file is no error, except the file that $SA_CONFIG names.
 ///
+/// A library that was built without configuration files (docs/installation.md) reads none, and refuses that of $SA_CONFIG.
+///
 /// Registry::refresh() reads the files and uses aliases, carveouts, plugins and quotas. Registry::select() uses order
 /// and devices. The library itself does not use the options for pools: a program that makes a pool gets them by
 /// Registry::configuration().
@@ -78,7 +80,8 @@ struct LoadedConfiguration {
   Configuration configuration; ///< merged from the files without errors
   /// An Error for each file that is not used. what() names the file and, for an error in the text, line, column and
   /// key. code() is EINVAL for an error in the text, ENOENT if $SA_CONFIG names a missing file, EPERM if root reads a
-  /// file that another user owns or may write, else the errno of open(2) or read(2).
+  /// file that another user owns or may write, EOPNOTSUPP if the library was built without configuration files, else the
+  /// errno of open(2) or read(2).
   std::vector<Error> refused;
 };
 
@@ -91,7 +94,7 @@ struct LoadedConfiguration {
 /// empty.
 /// @param source the name of the text in errors, such as the path of a file
 /// @throws Error EINVAL: the text has an error; the sentence has source:line:column, the key, and the expected value.
-///         std::bad_alloc
+///         EOPNOTSUPP: the library was built without configuration files. std::bad_alloc
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source);
 [[nodiscard]] SA_API Configuration parse_configuration(std::string_view text, std::string_view source,
                                                        std::error_code& ec) noexcept;

@@ -3,8 +3,8 @@
 /// Where the library's log goes.
 ///
 /// By default the log goes to standard error. The environment variable SA_LOG sets its level: trace, debug, info, warn
-/// (the default), error, critical or off. A program that uses spdlog can register a logger with the name "sa", which
-/// then gets the log.
+/// (the default), error, critical or off. If the library was built with spdlog (docs/installation.md), a program can
+/// register a spdlog logger with the name "sa", which then gets the log.
 #pragma once
 
 #include <sa/export.hpp>
@@ -23,7 +23,7 @@ enum class LogLevel : int {
 /// @param sentence UTF-8, ends with a zero; valid during the call
 using LogFunction = void (*)(void* data, int level, const char* sentence);
 
-/// Sends the library's log to @p function, instead of standard error or spdlog.
+/// Sends the library's log to @p function, instead of standard error or spdlog. Every build of the library can.
 ///
 /// Threads: the function is called on any thread, also on threads of the library. The library holds no lock during the
 /// call, so the function may call the library. Call set_log() before other threads use the library: a call of the

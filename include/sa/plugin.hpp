@@ -21,7 +21,8 @@ namespace sa { inline namespace v0 {
 /// Makes the heaps that @p plugin describes, named "NAME:INSTANCE", for Registry::add() or sa::conformance::run().
 /// @param name letters, digits and ,._+-@#; not the name of a backend of the library
 /// @param plugin the result of the plugin's sa_heap_plugin_1(); the plugin's code must not be unloaded
-/// @throws Error EINVAL: a malformed name, another version, a missing function, or an invalid description. std::bad_alloc
+/// @throws Error EINVAL: a malformed name, another version, a missing function, an invalid description, or a library that
+///         was built without plugins. std::bad_alloc
 [[nodiscard]] SA_API std::vector<std::shared_ptr<Heap>> make_plugin_heaps(std::string_view name, const sa_heap_plugin* plugin);
 
 }} // namespace sa::v0

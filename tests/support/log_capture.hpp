@@ -1,42 +1,50 @@
 // SPDX-License-Identifier: MIT
 /// @file log_capture.hpp
-/// What the library logs while it lives, instead of on stderr.
+/// The warnings that the library logs while it lives, in place of standard error. One at a time.
 #pragma once
 
-#include <memory>
-#include <sstream>
+#include <mutex>
 #include <string>
 #include <string_view>
 
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
+#include <sa/log.hpp>
 
 namespace support {
 
 class LogCapture {
 public:
   LogCapture() {
-    spdlog::drop("sa");
-    auto logger = std::make_shared<spdlog::logger>("sa", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_));
-    logger->set_level(spdlog::level::warn);
-    spdlog::register_logger(std::move(logger));
+    const std::lock_guard lock(heard().lock);
+    heard().text.clear();
+    sa::set_log([](void*, int, const char* sentence) {
+      const std::lock_guard writing(heard().lock);
+      heard().text.append(sentence).append("\n");
+    });
   }
   LogCapture(const LogCapture&) = delete;
   LogCapture& operator=(const LogCapture&) = delete;
-  ~LogCapture() { spdlog::drop("sa"); }
+  ~LogCapture() { sa::set_log(nullptr); }
 
   /// How often @p words was logged.
   [[nodiscard]] int count(std::string_view words) const {
-    const std::string all = text_.str();
+    const std::lock_guard lock(heard().lock);
     int found = 0;
-    for (std::size_t at = all.find(words); at != std::string::npos; at = all.find(words, at + 1)) {
+    for (std::size_t at = heard().text.find(words); at != std::string::npos; at = heard().text.find(words, at + 1)) {
       ++found;
     }
     return found;
   }
 
 private:
-  std::ostringstream text_;
+  /// Lives on: a thread may be about to write when the capture ends.
+  struct Heard {
+    std::mutex lock;
+    std::string text;
+  };
+  static Heard& heard() {
+    static Heard& instance = *new Heard;
+    return instance;
+  }
 };
 
 } // namespace support

@@ -2,38 +2,17 @@
 #include "core/base/log.hpp"
 
 #include <atomic>
-#include <cstdlib>
 #include <memory>
-#include <string_view>
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
 #include <sa/log.hpp>
+
+#include "core/base/log_sink.hpp"
 
 namespace sa { inline namespace v0 {
 namespace detail {
 namespace {
-
-constexpr const char* logger_name = "sa";
-
-std::shared_ptr<spdlog::logger> logger() {
-  if (auto registered = spdlog::get(logger_name)) {
-    return registered;
-  }
-  static const std::shared_ptr<spdlog::logger> own = [] {
-    auto made = std::make_shared<spdlog::logger>(logger_name, std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    const char* level = ::secure_getenv("SA_LOG");
-    const auto known = spdlog::level::from_str(level != nullptr ? level : "warn"); // off for what it does not know
-    const bool unknown = known == spdlog::level::off && std::string_view(level) != "off";
-    made->set_level(unknown ? spdlog::level::warn : known);
-    if (unknown) {
-      made->warn("SA_LOG={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off", level);
-    }
-    return made;
-  }();
-  return own;
-}
 
 /// The arguments of set_log(). The object never ends: another thread may be about to call it.
 struct Host {
@@ -53,16 +32,17 @@ void write(LogLevel level, const std::function<std::string()>& sentence) noexcep
       }
       return;
     }
-    const auto to = logger();
-    const auto theirs = level == LogLevel::Warning ? spdlog::level::warn : spdlog::level::debug;
-    if (to->should_log(theirs)) {
-      to->log(theirs, sentence());
-    }
+    write_to_sink(level, sentence);
   } catch (...) { // NOLINT(bugprone-empty-catch): a log that cannot be written must not harm an allocation
   }
 }
 
 } // namespace
+
+std::string unknown_log_level(const char* value) {
+  return fmt::format("{}={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off", log_variable,
+                     value);
+}
 
 void log_warning(const std::function<std::string()>& sentence) noexcept {
   write(LogLevel::Warning, sentence);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file log.hpp
-/// The library's log, for the person that runs the program. spdlog logger "sa": a host program that registers one under that
-/// name before or after replaces ours; otherwise it writes to standard error, at the level SA_LOG names (default warn).
+/// The library's log, for the person that runs the program. It goes to the function of set_log(), otherwise to log_sink.hpp.
 #pragma once
 
 #include <functional>
