@@ -92,6 +92,7 @@ struct LoadedConfiguration {
 
 /// Reads a configuration from a text: UTF-8, at most 1 MiB, as if it were the only file. Configuration::files stays
 /// empty.
+/// @param text TOML; borrowed for the call
 /// @param source the name of the text in errors, such as the path of a file
 /// @throws Error EINVAL: the text has an error; the sentence has source:line:column, the key, and the expected value.
 ///         EOPNOTSUPP: the library was built without configuration files. std::bad_alloc

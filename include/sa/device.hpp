@@ -120,6 +120,7 @@ public:
   [[nodiscard]] static Device open(const std::filesystem::path& node, std::error_code& ec) noexcept;
 
   /// Describes a device that has no DRM or V4L2 node, such as an accelerator with an interface of its own.
+  /// @param name what errors and selections call it
   /// @param constraints all demands of the device on memory
   /// @param rules its demands on pictures: for each format that it takes one rule, or several to choose from. A rule
   ///   without a format is for all formats. Empty: the device takes every format and demands nothing.

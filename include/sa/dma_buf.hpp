@@ -250,6 +250,7 @@ public:
 
   /// Adds a fence to the buffer: others wait for it as for an @p access of a device (DMA_BUF_IOCTL_IMPORT_SYNC_FILE, since
   /// Linux 6.0).
+  /// @param access what the device does to the memory
   /// @param sync_file a descriptor, borrowed for the call
   /// @throws Error EOPNOTSUPP: not a dma-buf, or an older kernel; EINVAL: not a sync_file
   void import_sync_file(Access access, int sync_file) const;

@@ -51,6 +51,7 @@ public:
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// Allocates a picture of the given layout: all of its buffers, or none.
+  /// @param layout a layout that check() takes
   /// @param memory further demands on the memory, and its name. memory.size is a minimum for each buffer, in bytes.
   /// @throws Error EINVAL: check() refuses the layout. Else as allocate() of a buffer.
   [[nodiscard]] Image allocate(const ImageLayout& layout, const AllocRequest& memory = {});

@@ -129,6 +129,7 @@ public:
   Image() noexcept = default;
 
   /// Makes an image of existing buffers and a layout.
+  /// @param layout where each plane lies in them
   /// @param buffers as many as the layout has. The image owns them from here on; they are given back when the import is refused
   /// @throws Error EINVAL: check() refuses the layout; the number of buffers is wrong; or a buffer is empty, or smaller
   ///         than in the layout

@@ -23,6 +23,7 @@ class Registry;
 /// Sends a buffer. The sender's @p buffer stays valid. After the return the message holds the memory too, even if this
 /// process dies. The call never raises SIGPIPE.
 /// @param socket borrowed
+/// @param buffer borrowed
 /// @throws Error EBADF: an empty buffer. EAGAIN, EPIPE, ECONNRESET, ENOTSOCK, ...: what sendmsg(2) reports.
 SA_API void send(int socket, const DmaBuf& buffer);
 SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept;
@@ -50,6 +51,8 @@ struct ReceivedImage {
 };
 
 /// Sends an image in one message, as send() sends a buffer. The sender's @p image stays valid.
+/// @param socket borrowed
+/// @param image borrowed
 /// @param number a number for the receiver, ReceivedImage::number
 /// @throws Error as send() of a buffer
 SA_API void send(int socket, const Image& image, std::uint64_t number = 0);
@@ -62,6 +65,7 @@ SA_API void send(int socket, const Image& image, std::uint64_t number, std::erro
 ///         or that does not fit its buffers.
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket);
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, std::error_code& ec) noexcept;
+/// @param socket borrowed
 /// @param registry as in receive()
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry);
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry, std::error_code& ec) noexcept;

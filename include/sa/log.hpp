@@ -29,6 +29,7 @@ using LogFunction = void (*)(void* data, int level, const char* sentence);
 /// call, so the function may call the library. Call set_log() before other threads use the library: a call of the
 /// former function may still run when set_log() returns, so @p data must stay valid until the process ends.
 /// @param function null: standard error or spdlog again
+/// @param data the first argument of @p function
 /// @param most the most detailed level that is sent: Warning, or Debug for both
 /// @throws std::bad_alloc
 SA_API void set_log(LogFunction function, void* data = nullptr, LogLevel most = LogLevel::Warning);

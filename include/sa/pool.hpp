@@ -109,6 +109,7 @@ class SA_API Pool final : public Heap {
 public:
   /// Makes an empty pool.
   /// @param upstream the heap that makes the buffers; the pool keeps a reference
+  /// @param options bounds, age, and when a buffer may be used again
   /// @throws Error EINVAL: no upstream, a negative max_age, an unknown Recycle, a malformed name
   explicit Pool(std::shared_ptr<Heap> upstream, PoolOptions options = {});
   /// Frees the buffers that the pool keeps. Buffers in use stay valid.

@@ -144,6 +144,8 @@ public:
 
   /// Allocates a buffer that serves all @p devices. Call select() with SelectOptions::probe once, at the start of the program:
   /// the results of the probes are remembered.
+  /// @param devices all of them can import the buffer
+  /// @param request size, name and further constraints
   /// @param minimum heaps with less certainty are not tried. Without it, a heap of Certainty::Unknown is tried only if every heap
   ///        is: a camera that needs contiguous memory does not get scattered memory because CMA is used up.
   /// @throws Error as allocate() of a request without devices
@@ -167,6 +169,8 @@ public:
 
   /// Allocates an image by the choices that select_image() finds, best first. It moves on to the next choice on the same errors
   /// as an alias. All buffers of the image come from one heap; either all are allocated, or none.
+  /// @param devices all of them take the picture
+  /// @param request size in pixels, formats, and further demands on the memory
   /// @param minimum choices with less certainty are not tried; nothing: as in allocate() of a buffer for devices
   /// @throws Error as select_image(). EOPNOTSUPP: no choice suits. Else the error of the attempt that came nearest to success;
   ///         the sentence lists every attempt and every refusal, with a width that fits if only the width does not.

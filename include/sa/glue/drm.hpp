@@ -40,6 +40,7 @@ public:
   /// program that imported the same dma-buf on the same descriptor by other means has the same handle and loses it:
   /// such a program must use a separate card descriptor for its framebuffers.
   /// @param card a descriptor of the card, borrowed; it must outlive the framebuffer
+  /// @param image borrowed
   /// @throws Error EBADF: an empty image. EOPNOTSUPP: DRM has no code for its format. Any other code: one of the two
   ///         calls failed; the sentence names it.
   [[nodiscard]] static Framebuffer make(int card, const Image& image) {

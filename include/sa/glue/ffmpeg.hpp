@@ -151,6 +151,7 @@ using Frame = std::unique_ptr<AVFrame, FrameDeleter>;
 /// @param image shared with the frame; Image::set_layout() must not be called on it meanwhile
 /// @param frames an AVHWFramesContext (set_format()), borrowed, to which the frame gets a reference; av_hwframe_map()
 ///   needs it. Null: none, for a frame that goes to an encoder or a display unmapped.
+/// @param ec set where the other overload throws
 /// @throws Error EBADF: no image, or an empty one. EOPNOTSUPP: FFmpeg cannot describe it, as in descriptor_of(). ENOMEM
 [[nodiscard]] inline Frame frame_of(std::shared_ptr<const Image> image, AVBufferRef* frames, std::error_code& ec) noexcept {
   struct Held {

@@ -110,6 +110,7 @@ inline constexpr FormatName video_formats[] = {
 /// Sets the chunks of a buffer to the position of each plane: offset and size in bytes from the beginning of its
 /// memory, stride in bytes. offer() does this too; a producer calls it again when the layout changes.
 /// @param buffer with a block for each plane
+/// @param layout of the image behind it
 inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noexcept {
   for (unsigned plane = 0; plane < layout.plane_count() && plane < buffer.n_datas; ++plane) {
     const PlaneLayout& where = layout.planes[plane];
@@ -158,7 +159,9 @@ inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noex
 ///
 /// Make the image once for each buffer, in the first event `process` that brings it, when its chunks are set, and keep
 /// it until remove_buffer. The sizes come from the descriptors, not from the producer.
+/// @param buffer borrowed
 /// @param info the negotiated format, from spa_format_video_raw_parse(); its colour is ignored
+/// @param ec set where the other overload throws
 /// @throws Error EOPNOTSUPP: the table does not have the format, or the memory is neither a dma-buf nor a memfd. EINVAL: the
 ///         number of blocks is neither one nor that of the planes, or the planes do not lie in their memory (Image::import()).
 ///         EMFILE: descriptors ran out. Else as DmaBuf::import().

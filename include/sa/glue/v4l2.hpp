@@ -153,6 +153,7 @@ struct Lines {
 /// and VIDIOC_DQBUF. It borrows the descriptors; after VIDIOC_QBUF the driver holds the memory itself.
 class Buffer {
 public:
+  /// @param image borrowed
   /// @param type of the queue, v4l2_buf_type; @param index of the slot
   Buffer(const Image& image, std::uint32_t type, std::uint32_t index) noexcept : Buffer(type, index) {
     const ImageLayout& layout = image.layout();

@@ -40,8 +40,8 @@ void write(LogLevel level, const std::function<std::string()>& sentence) noexcep
 } // namespace
 
 std::string unknown_log_level(const char* value) {
-  return fmt::format("{}={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off", log_variable,
-                     value);
+  return fmt::format("{}={} is not a level, warnings are shown; use trace, debug, info, warn, error, critical or off",
+                     log_variable, value);
 }
 
 void log_warning(const std::function<std::string()>& sentence) noexcept {

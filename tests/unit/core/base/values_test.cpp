@@ -45,7 +45,8 @@ TEST_CASE("the version is that of the file VERSION, in numbers, as a text, and a
   std::string text;
   CHECK(std::getline(file, text));
   CHECK(text == SA_VERSION);
-  CHECK(text == std::to_string(SA_VERSION_MAJOR) + "." + std::to_string(SA_VERSION_MINOR) + "." + std::to_string(SA_VERSION_PATCH));
+  CHECK(text ==
+        std::to_string(SA_VERSION_MAJOR) + "." + std::to_string(SA_VERSION_MINOR) + "." + std::to_string(SA_VERSION_PATCH));
   CHECK(sa::compiled_version == text);
   CHECK(sa::version() == text);
 }
