@@ -130,6 +130,10 @@ std::vector<Device> devices_of(const char* const* nodes, std::size_t count) {
 
 extern "C" {
 
+const char* sa_version(void) {
+  return SA_VERSION;
+}
+
 const char* sa_message(void) {
   return sa::c::last_message;
 }
