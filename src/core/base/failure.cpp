@@ -92,7 +92,8 @@ std::string advice(int error) {
   case EMFILE: {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    return fmt::format("this process may have {} descriptors open; free buffers, or raise the limit (ulimit -n)", limit.rlim_cur);
+    return fmt::format("{0} of {0} descriptors used by this process; free buffers, or raise the limit (ulimit -n)",
+                       limit.rlim_cur);
   }
   case ENFILE:
     return "the machine's descriptors ran out; raise fs.file-max, or look who holds them";
