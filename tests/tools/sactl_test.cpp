@@ -1113,6 +1113,37 @@ TEST_CASE("the manual page and the completions are well formed") {
   CHECK(complete("sactl bench nothing", "sactl bench nothing") == "\n");
 }
 
+TEST_CASE("sa.toml(5) has every key of the example, and is well formed") {
+  std::string page;
+  std::getline(std::ifstream(SA_CONFIGURATION_PAGE), page, '\0');
+  std::erase(page, '\\');
+  std::ifstream example(SA_EXAMPLE_CONFIGURATION);
+  std::size_t keys = 0;
+  for (std::string line; std::getline(example, line);) {
+    const std::size_t equals = line.find(" = ");
+    if (!line.starts_with('#') || equals == std::string::npos || line.starts_with("# ")) {
+      continue;
+    }
+    const std::string key = line.substr(1, equals - 1);
+    CAPTURE(key);
+    ++keys;
+    const bool pair = key == "base" || key == "size";
+    CHECK((key == "camera" || page.find(pair ? ".BR base \", \" size\n" : ".B " + key + "\n") != std::string::npos)); // an alias
+  }
+  CHECK(keys >= 15);
+  for (const char* table : {"[aliases]", "[carveouts.NAME]", "[[device]]", "[pool]", "[quotas.HEAP]"}) {
+    CAPTURE(table);
+    CHECK(page.find(std::string(".SS ") + table + "\n") != std::string::npos);
+  }
+  if (run({"man", "--version"}).status == 0) {
+    const Ran ran = run({"man", "--warnings", "-l", SA_CONFIGURATION_PAGE});
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+  } else {
+    MESSAGE("skipped: no man");
+  }
+}
+
 TEST_CASE("doctor: a wrong configuration file is trouble, with its line, until it is right") {
   const Folder folder;
   const std::string file = folder.file("sa.toml");
