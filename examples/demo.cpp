@@ -161,6 +161,7 @@ bool show(sa::Registry& registry, const sa::HeapInfo& heap, int socket, const ch
 
 int main(int argc, char** argv) {
   const char* const path = argc > 1 ? argv[1] : nullptr;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0); // each row at once, also through a pipe
   std::array<int, 2> sockets{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
     std::perror("socketpair");

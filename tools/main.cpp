@@ -10,6 +10,7 @@
 
 #include "commands/command.hpp"
 #include "commands/describe.hpp"
+#include "commands/usage.hpp"
 
 #include <sa/version.hpp>
 
@@ -17,6 +18,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Memory that devices can share, from the heaps of this machine", "sactl"};
   app.set_version_flag("--version", "sactl " SA_VERSION);
   app.require_subcommand(1);
+  constexpr std::size_t names = 32; // columns: two more than the longest option with its argument
+  app.get_formatter()->column_width(names);
   app.footer(
       "sactl COMMAND --help says more. Exit status: 0 done, 1 failed, 2 wrong command line; doctor: 3 warning, 4 trouble.");
 
@@ -37,10 +40,17 @@ int main(int argc, char** argv) {
   try {
     try {
       app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      const sactl::Status status = app.exit(error) == 0 ? sactl::Done : sactl::Usage;
+    } catch (const CLI::CallForHelp&) {
+      fmt::print("{}", sactl::help(app, sactl::Output("", false).columns()));
       sactl::Output::flush();
-      return status;
+      return sactl::Done;
+    } catch (const CLI::CallForVersion& version) {
+      fmt::print("{}\n", version.what());
+      sactl::Output::flush();
+      return sactl::Done;
+    } catch (const CLI::ParseError& error) {
+      fmt::print(stderr, "{}\n", sactl::explain(app, error));
+      return sactl::Usage;
     }
     if (*describe) {
       fmt::print("{}", sactl::describe(app, form));

@@ -183,6 +183,9 @@ class Buffers(unittest.TestCase):
             sa.Heap("dma-heap:nowhere")
         self.assertEqual(caught.exception.errno, errno.ENOENT)
         self.assertIn("memfd:4k", caught.exception.strerror)  # what there is
+        with self.assertRaises(FileNotFoundError) as caught:
+            sa.Heap("sytem")
+        self.assertIn('there is no heap "sytem"; did you mean system? (', caught.exception.strerror)
         with self.assertRaises(OSError) as caught:
             self.heap.allocate(4096, require=sa.Trait.DMABUF)
         self.assertEqual(caught.exception.errno, errno.EOPNOTSUPP)

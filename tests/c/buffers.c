@@ -259,6 +259,8 @@ static void bare_descriptors(void) {
   close(fd);
   CHECK_REFUSED(sa_alloc_fd("no-such:heap", 5000, NULL), ENOENT);
   CHECK(strstr(sa_message(), "no-such:heap") != NULL && strstr(sa_message(), "memfd:4k") != NULL); /* those that are there */
+  CHECK_REFUSED(sa_alloc_fd("sytem", 4096, NULL), ENOENT);
+  CHECK(strstr(sa_message(), "there is no heap \"sytem\"; did you mean system? (there are: ") != NULL);
   CHECK_REFUSED(sa_alloc_fd("memfd:4k", 0, NULL), EINVAL);
   CHECK_REFUSED(sa_alloc_fd("memfd:4k", SIZE_MAX, NULL), ENOMEM);
   CHECK_REFUSED(sa_alloc_fd("memfd:4k", 4096, "01234567890123456789012345678901"), ENAMETOOLONG);

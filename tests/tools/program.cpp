@@ -187,9 +187,12 @@ std::string plain(const std::string& text) {
   std::string clean;
   for (std::size_t at = 0; at < text.size(); ++at) {
     if (text.compare(at, 2, "\x1b[") == 0) {
-      at = text.find('m', at);
+      at = text.find_first_of("mK", at);
       if (at == std::string::npos) {
         break;
+      }
+      if (text[at] == 'K') {
+        clean.resize(clean.rfind('\n') + 1); // npos + 1 is 0
       }
     } else {
       clean += text[at];

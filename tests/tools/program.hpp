@@ -61,7 +61,7 @@ Ran run(const Words& command, Terminal& terminal);
 
 /// As it would be typed.
 std::string joined(const Words& words);
-/// Without the escape sequences of colours.
+/// What stays to be seen: without the escape sequences of colours, and without lines that were erased.
 std::string plain(const std::string& text);
 std::string without_spaces(const std::string& text);
 std::vector<std::string> lines(const std::string& text);

@@ -250,8 +250,37 @@ TEST_CASE("a wrong command line is status 2") {
   }
 }
 
-TEST_CASE("a failure is status 1 and the library's sentence, one line") {
-  check_failed(run(sactl({"alloc", "none", "4K"})), "no heap \"none\"; there are: ");
+TEST_CASE("a mistyped command or option: the one that may have been meant is named") {
+  const auto said = [](const Words& words) {
+    const Ran ran = run(sactl(words));
+    CAPTURE(joined(words));
+    CHECK(ran.status == 2);
+    CHECK(ran.out.empty());
+    CHECK(lines(ran.err).size() == 1);
+    return ran.err;
+  };
+  CHECK(said({"hepas"}) == "sactl: there is no command \"hepas\"; did you mean heaps? sactl --help lists all\n");
+  CHECK(said({"aloc", "system", "4K"}).find("did you mean alloc? ") != std::string::npos);
+  CHECK(said({"load_carveout"}).find("did you mean load-carveout? ") != std::string::npos);
+  CHECK(said({"descrbe", "man"}).find("did you mean describe") == std::string::npos); // which is not for people
+  CHECK(said({"nothing"}) == "sactl: there is no command \"nothing\"; sactl --help lists all\n");
+  CHECK(said({"--jsn", "heaps"}) == "sactl: there is no option \"--jsn\"; sactl --help lists all\n");
+  CHECK(said({}) == "sactl: no command is given; sactl --help lists all\n");
+  CHECK(said({"heaps", "--nmaes"}) ==
+        "sactl heaps: there is no option \"--nmaes\"; did you mean --names? sactl heaps --help lists all\n");
+  CHECK(said({"alloc", "--cuont", "3", "memfd:4k", "4K"}).find("did you mean --count? ") != std::string::npos);
+  CHECK(said({"alloc", "--cuont=3", "memfd:4k", "4K"}).find("there is no option \"--cuont\"; did you mean --count? ") !=
+        std::string::npos);
+  CHECK(said({"heaps", "--nothing"}).find("did you mean") == std::string::npos);
+  CHECK(said({"heaps", "system"}) == "sactl heaps: there is an argument too many, \"system\"; sactl heaps --help lists all\n");
+  CHECK(said({"alloc", "system"}).starts_with("sactl alloc: size is required; "));
+  CHECK(said({"a\x1b[31m"}).find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("what fails is status 1 and the library's sentence, one line") {
+  check_failed(run(sactl({"alloc", "none", "4K"})), "there is no heap \"none\"; there are: ");
+  check_failed(run(sactl({"alloc", "sytem", "4K"})), "there is no heap \"sytem\"; did you mean system? (there are: ");
+  check_failed(run(sactl({"bench", "memfd"})), "did you mean memfd:4k or memfd:huge? (there are: ");
   check_failed(run(sactl({"alloc", "memfd:4k", "0"})), "size 0; ask for at least one byte");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--require", "dma-buf"})), "not dma-buf");
   check_failed(run(sactl({"alloc", "memfd:4k", "4K", "--alignment", "3000"})), "align=3000 is not a power of two");
@@ -397,6 +426,32 @@ TEST_CASE("layout: what the library lays out, as JSON and as its own text") {
   CHECK(answer({"layout", "v4l2:NM12", "64x64"}).at("sizes") == json::array({64 * 96})); // no device asks for separate buffers
 }
 
+TEST_CASE("select: the answer is the last line, and each reason is said once") {
+  const json value = answer({"select"});
+  const Ran ran = run(sactl({"select"}));
+  REQUIRE_FALSE(value.at("choices").empty());
+  CHECK(lines(ran.out).back() == "the best: " + value.at("choices").at(0).at("heap").get<std::string>());
+  for (const auto& refusal : value.at("refusals")) {
+    std::string reason = refusal.at("reason");
+    if (const std::string named = refusal.at("heap").get<std::string>() + ": "; reason.starts_with(named)) {
+      reason = reason.substr(named.size());
+    }
+    CAPTURE(reason);
+    const std::size_t at = ran.out.find(reason + "\n");
+    CHECK(at != std::string::npos);
+    CHECK(at == ran.out.rfind(reason + "\n"));
+  }
+  std::string::size_type at = 0;
+  for (const auto& choice : value.at("choices")) { // the best comes first
+    at = ran.out.find(choice.at("heap").get<std::string>(), at);
+    CAPTURE(choice.dump());
+    CHECK(at != std::string::npos);
+  }
+  const Ran none = run(sactl({"select", "--constraints", "contiguous,max-address=4K"}));
+  CHECK(none.status == 1);
+  CHECK(lines(none.out).back() == "the best: none");
+}
+
 TEST_CASE("select --image: each format that is asked for is a choice or a refusal, and so is each heap") {
   for (const char* wanted : {"NV12", "NV12,XRGB8888", "any", "drm:RG16,v4l2:RG16"}) {
     CAPTURE(wanted);
@@ -458,8 +513,8 @@ TEST_CASE("select --image: a size that no buffer has is refused for every format
   CHECK(formats == std::vector<std::string>{"XRGB8888", "NV12"});
   const Ran text = run(sactl({"select", "--image", "XRGB8888,NV12:65535x65535"}));
   CHECK(text.status == 1);
-  CHECK(lines(text.out).back().starts_with("no  "));
-  CHECK(lines(text.out).back().find("2147483647") != std::string::npos);
+  CHECK(lines(text.out).back() == "the best: none");
+  CHECK(text.out.find("2147483647") != std::string::npos);
 }
 
 TEST_CASE("devices: every node is one, or refused") {
@@ -703,6 +758,17 @@ TEST_CASE("bench: each heap beside ordinary memory") {
       CHECK(speed.at("ratio").get<double>() == doctest::Approx(ratio).epsilon(0.01));
     }
   }
+  const std::string one = run(sactl({"bench", "memfd:4k", "--seconds", "0"})).out;
+  CAPTURE(one);
+  CHECK(lines(one).at(0) == "memfd:4k, 8.0 MiB: one round");
+  CHECK(one.find("Few rounds tell little") != std::string::npos);
+  const auto has_spread = [](const std::string& text) {
+    return text.find("+-") != std::string::npos || text.find("±") != std::string::npos;
+  };
+  CHECK_FALSE(has_spread(one)); // of one value there are no quartiles
+  const std::string many = run(sactl({"bench", "memfd:4k", "--size", "64K", "--seconds", "0.3"})).out;
+  CHECK(many.find("medians of ") != std::string::npos);
+  CHECK(has_spread(many));
   const auto start = std::chrono::steady_clock::now();
   answer({"bench", "system"});
   const auto took = std::chrono::steady_clock::now() - start;
@@ -835,7 +901,12 @@ TEST_CASE("a user without rights" * doctest::skip(!is_root())) {
     }
   }
   CHECK(answer({"alloc", "system", "4K"}, become_nobody).at("buffers").size() == 1);
-  CHECK(answer({"probe"}, become_nobody).at("devices").is_array());
+  const Ran probed = run(sactl({"probe", "--json"}), become_nobody);
+  const json asked = json::parse(probed.out).at("devices");
+  const bool none_answered =
+      !asked.empty() && std::all_of(asked.begin(), asked.end(), [](const json& one) { return one.contains("error"); });
+  CHECK(probed.status == (none_answered ? 1 : 0)); // that is no answer
+  CHECK(probed.err.empty() != none_answered);
   const json devices = answer({"devices"}, become_nobody);
   const std::string shown = run(sactl({"devices"}), become_nobody).out;
   for (const auto& refusal : devices.at("refusals")) {
@@ -949,6 +1020,112 @@ TEST_CASE("output that no process reads") {
   }
 }
 
+/// Commands in parentheses, "(sysctl ...)", as sentences have them.
+std::vector<std::string> commands_in(const std::string& text) {
+  std::vector<std::string> found;
+  for (const char* program : {"(sysctl ", "(echo ", "(usermod ", "(chgrp ", "(ulimit ", "(sactl ", "(modprobe "}) {
+    for (std::size_t at = text.find(program); at != std::string::npos; at = text.find(program, at + 1)) {
+      found.push_back(text.substr(at, text.find(')', at) + 1 - at));
+    }
+  }
+  return found;
+}
+
+/// Whether the line has nothing to break it at: one word, one command, or a layout to paste.
+bool is_whole(const std::string& line) {
+  const std::string text = line.substr(std::min(line.find_first_not_of(' '), line.size()));
+  const auto commands = commands_in(text);
+  if (!commands.empty() && text.starts_with(commands.front())) {
+    return text.find(' ', commands.front().size()) == std::string::npos;
+  }
+  const std::size_t comma = text.find(',');
+  return text.find(" planes=") != std::string::npos ||
+         (text.find(' ') == std::string::npos && (comma == std::string::npos || comma + 1 == text.size()));
+}
+
+/// Words as a line may be broken between them: at spaces, and behind commas.
+std::set<std::string> words_of(const std::string& text) {
+  std::set<std::string> words;
+  std::string word;
+  for (const char c : text + " ") {
+    word += c == ' ' || c == '\n' ? "" : std::string(1, c);
+    if ((c == ' ' || c == '\n' || c == ',') && !word.empty()) {
+      words.insert(word);
+      word.clear();
+    }
+  }
+  return words;
+}
+
+TEST_CASE("a terminal of any width: lines are broken between words, never in a word and never in a command") {
+  for (const Words& arguments : std::vector<Words>{{"heaps"},
+                                                   {"select"},
+                                                   {"select", "--image", "NV12:640x480"},
+                                                   {"devices"},
+                                                   {"formats"},
+                                                   {"layout", "YUV420", "1920x1080"},
+                                                   {"probe"},
+                                                   {"probe", "--profile"},
+                                                   {"doctor", "--no-trials"},
+                                                   {"--help"},
+                                                   {"select", "--help"},
+                                                   {"doctor", "--help"}}) {
+    CAPTURE(joined(arguments));
+    const Ran wide = run(sactl(arguments)); // no terminal: nothing is broken
+    const auto words = words_of(wide.out);
+    for (const unsigned short columns : {40, 80, 200}) {
+      CAPTURE(columns);
+      Terminal terminal{.columns = columns};
+      const Ran ran = run(sactl(arguments), terminal);
+      CHECK(ran.status == wide.status);
+      const std::string text = plain(ran.out);
+      std::set<std::string> missing;
+      const auto printed = words_of(text);
+      std::set_difference(printed.begin(), printed.end(), words.begin(), words.end(), std::inserter(missing, missing.end()));
+      for (const auto& word : missing) {
+        CAPTURE(word);
+        const bool changes = word.find_first_of("0123456789") != std::string::npos; // free memory and open files
+        CHECK(changes);
+      }
+      const auto all = lines(text);
+      for (const auto& command : commands_in(wide.out)) {
+        CAPTURE(command);
+        CHECK(std::any_of(all.begin(), all.end(), [&](const auto& line) { return line.find(command) != std::string::npos; }));
+      }
+      for (const auto& line : all) {
+        CAPTURE(line);
+        const bool to_paste = line.starts_with("    ") || line.starts_with("match = ") || line.starts_with("constraints = ") ||
+                              line.starts_with("  sactl ");
+        CHECK((width(line) <= columns || is_whole(line) || to_paste));
+      }
+      if (arguments.front() == "doctor" && arguments.back() != "--help") {
+        const json findings = json::parse(run(sactl({"doctor", "--no-trials", "--json"})).out).at("findings");
+        for (const auto& finding : findings) {
+          const std::string fix = finding.at("fix");
+          CAPTURE(fix);
+          CHECK((fix.empty() || std::find(all.begin(), all.end(), "    " + fix) != all.end()));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("progress: a line on a terminal, gone at the end; not in a log") {
+  const Words bench = sactl({"bench", "memfd:4k", "--seconds", "0.2"});
+  Terminal terminal{.columns = 80};
+  const std::string raw = run(bench, terminal).out;
+  CHECK(raw.find("measuring memfd:4k: 0 of 0.2 s") != std::string::npos);
+  CHECK(plain(raw).find("measuring") == std::string::npos);
+  Terminal narrow{.columns = 20};
+  CHECK(run(bench, narrow).out.find("measuring memfd:4k:") != std::string::npos);
+  CHECK(run(bench, narrow).out.find("of 0.2 s") == std::string::npos); // a full line would wrap
+  Terminal dumb{.columns = 80, .environment = {{"TERM", "dumb"}}};
+  CHECK(run(bench, dumb).out.find("measuring") == std::string::npos);
+  CHECK(run(bench).err.empty());
+  Terminal many{.columns = 80};
+  CHECK(run(sactl({"alloc", "memfd:4k", "4K", "--count", "30"}), many).out.find("20 of 30 buffers") != std::string::npos);
+}
+
 TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") {
   const std::vector<Words> all{{"heaps"},
                                {"select"},
@@ -959,7 +1136,7 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
                                {"layout", "YUV420", "1920x1080"},
                                {"probe"},
                                {"alloc", "memfd:4k", "4M", "--count", "2"},
-                               {"bench", "memfd:4k", "--seconds", "0.05"}};
+                               {"bench", "memfd:4k", "--size", "64K", "--seconds", "0.05"}};
   for (const unsigned short columns : {40, 24}) {
     for (const char* locale : {"C.UTF-8", "C"}) {
       for (const auto& arguments : all) {
@@ -974,7 +1151,7 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
         CHECK(ascii == (arguments.front() != "bench" || std::string(locale) == "C"));
         for (const auto& line : lines(text)) {
           CAPTURE(line);
-          CHECK((width(line) <= columns || (columns < 40 && arguments.front() == "bench")));
+          CHECK((width(line) <= columns || is_whole(line) || (columns < 40 && arguments.front() == "bench")));
         }
         if (arguments.front() == "heaps") {
           for (const json value = answer(arguments); const auto& heap : value.at("heaps")) {
@@ -1111,6 +1288,37 @@ TEST_CASE("the manual page and the completions are well formed") {
   CHECK(complete("sactl alloc syst", "sactl alloc syst") == "system\n");
   CHECK(complete("sactl layout NV1", "sactl layout NV1") == "NV12 NV16 NV15\n");
   CHECK(complete("sactl bench nothing", "sactl bench nothing") == "\n");
+}
+
+TEST_CASE("sa.toml(5) has every key of the example, and is well formed") {
+  std::string page;
+  std::getline(std::ifstream(SA_CONFIGURATION_PAGE), page, '\0');
+  std::erase(page, '\\');
+  std::ifstream example(SA_EXAMPLE_CONFIGURATION);
+  std::size_t keys = 0;
+  for (std::string line; std::getline(example, line);) {
+    const std::size_t equals = line.find(" = ");
+    if (!line.starts_with('#') || equals == std::string::npos || line.starts_with("# ")) {
+      continue;
+    }
+    const std::string key = line.substr(1, equals - 1);
+    CAPTURE(key);
+    ++keys;
+    const bool pair = key == "base" || key == "size";
+    CHECK((key == "camera" || page.find(pair ? ".BR base \", \" size\n" : ".B " + key + "\n") != std::string::npos)); // an alias
+  }
+  CHECK(keys >= 15);
+  for (const char* table : {"[aliases]", "[carveouts.NAME]", "[[device]]", "[pool]", "[quotas.HEAP]"}) {
+    CAPTURE(table);
+    CHECK(page.find(std::string(".SS ") + table + "\n") != std::string::npos);
+  }
+  if (run({"man", "--version"}).status == 0) {
+    const Ran ran = run({"man", "--warnings", "-l", SA_CONFIGURATION_PAGE});
+    CHECK(ran.status == 0);
+    CHECK(ran.err.empty());
+  } else {
+    MESSAGE("skipped: no man");
+  }
 }
 
 TEST_CASE("doctor: a wrong configuration file is trouble, with its line, until it is right") {

@@ -25,7 +25,6 @@
 #include "paths.hpp"
 #include "support/process.hpp"
 #include "tools/system/holders.hpp"
-#include "tools/terminal/screen.hpp"
 
 namespace {
 
@@ -384,13 +383,4 @@ TEST_CASE("without the kernel's list a mapped buffer is as large as what is mapp
   CHECK_FALSE(now.kernel);
   REQUIRE(now.gaps().size() == 1);
   CHECK(now.gaps()[0].find("buffers that no process holds are not shown") != std::string::npos);
-}
-
-TEST_CASE("text is cut and wrapped by columns, and made harmless") {
-  CHECK(sactl::columns_of("a宽é") == 4);
-  CHECK(sactl::cut("a宽é", 2) == "a");
-  CHECK(sactl::cut("a宽é", 3) == "a宽");
-  CHECK(sactl::harmless("a\x1b\x7f\xc2\x9b\xe2\x80\xae\xff宽") == "a?????宽");
-  CHECK(sactl::wrapped("one two three", 7) == std::vector<std::string>{"one two", "three"});
-  CHECK(sactl::wrapped("12345678", 3) == std::vector<std::string>{"123", "456", "78"});
 }

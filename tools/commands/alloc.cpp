@@ -9,6 +9,7 @@
 
 #include "commands/command.hpp"
 #include "system/memory.hpp"
+#include "terminal/progress.hpp"
 #include "terminal/signals.hpp"
 
 namespace sactl {
@@ -42,7 +43,7 @@ std::string all_traits() {
   return to_string(all);
 }
 
-/// One buffer and what was seen of it.
+/// One buffer and its measurements.
 struct Made {
   sa::DmaBuf buffer;
   std::chrono::nanoseconds allocation{};
@@ -57,7 +58,7 @@ public:
     add_bytes(app, "size", size_, "bytes, with K, M or G")->required();
     app.add_option("--count", count_, "how many buffers")->type_name("N")->check(CLI::Range(1U, 1000000U));
     app.add_flag("--hold", hold_, "keep them until Ctrl-C or SIGTERM");
-    app.add_option("--require", require_, "what the memory must be, of " + all_traits())
+    app.add_option("--require", require_, "traits that the memory must have, of " + all_traits())
         ->type_name("TRAITS")
         ->check(CLI::Validator(
             [](const std::string& list) {
@@ -65,17 +66,23 @@ public:
             },
             ""));
     add_bytes(app, "--alignment", alignment_, "bytes, a power of two, of the size and of the device address");
-    app.add_flag("--prefault", prefault_, "no page fault at first touch, where the memory allows it");
+    app.add_flag("--prefault", prefault_, "bring the pages in first: no page faults later, where the memory allows it");
     app.add_option("--name", name_, "the buffers' name, at most 31 bytes")->type_name("TEXT");
   }
 
   Status run(Output& output) override {
+    constexpr std::size_t step = 10; // a word for each buffer would cost more than the buffer
     explain_bus_errors();
     std::vector<Made> all;
+    Progress progress;
     while (all.size() < count_) {
       try {
+        if (count_ > 1) {
+          progress.say(fmt::format("{} of {} buffers", all.size() / step * step, count_));
+        }
         all.push_back(make());
       } catch (const sa::Error& error) {
+        progress.end();
         if (all.empty()) {
           throw;
         }
@@ -83,9 +90,10 @@ public:
         return Failed;
       }
     }
+    progress.end();
     std::optional<Signals> signals;
     if (hold_) {
-      signals.emplace(); // before anybody can have read the answer and sends one
+      signals.emplace(); // before a reader of the answer can send one
     }
     if (output.json()) {
       print_json(output, all);
@@ -122,7 +130,7 @@ private:
     return made;
   }
 
-  /// Only what a heap promises is held against it.
+  /// A heap fails by its own promises only.
   static Status judge(const std::vector<Made>& all) {
     Status status = Done;
     for (const auto& [buffer, allocation, first_read, non_zero] : all) {

@@ -18,6 +18,7 @@
 
 #include "commands/command.hpp"
 #include "system/memory.hpp"
+#include "terminal/progress.hpp"
 #include "terminal/signals.hpp"
 
 namespace sactl {
@@ -30,6 +31,7 @@ using Nanoseconds = std::chrono::nanoseconds;
 constexpr std::uint64_t usual_size = 8U << 20U; // bytes: more than most processors' second cache
 constexpr double slow = 0.25;                   // of ordinary memory: below it a person is told what to do
 constexpr std::size_t most_repetitions = 1000;
+constexpr std::size_t quartiles = 4; // of fewer rounds nothing tells how far they lie apart
 
 /// Times of one operation, nanoseconds.
 class Samples {
@@ -43,7 +45,7 @@ public:
     return sorted.empty() ? 0 : sorted[static_cast<std::size_t>(std::lround(share * static_cast<double>(sorted.size() - 1)))];
   }
   [[nodiscard]] double median() const { return at(0.5); }
-  /// Half of what lies between the quartiles, of the median.
+  /// Half of the distance between the quartiles, as a part of the median.
   [[nodiscard]] double spread() const { return (at(0.75) - at(0.25)) / 2 / median(); }
 
   [[nodiscard]] Json times() const {
@@ -74,7 +76,7 @@ void read_all(Bytes memory) {
       sums[j] += words[i + j];
     }
   }
-  asm volatile("" : : "m"(sums)); // somebody might want them
+  asm volatile("" : : "m"(sums)); // else the compiler leaves the sums out
 }
 
 void write_all(Bytes memory, int value) {
@@ -129,7 +131,7 @@ class Bench final : public Command {
 public:
   void add_options(CLI::App& app) override {
     app.add_option("heap", heap_, "a heap or an alias, as sactl heaps lists them")->required();
-    add_bytes(app, "--size", size_, "of the buffers, bytes, with K, M or G; 8M, or what the heap has");
+    add_bytes(app, "--size", size_, "of each buffer, bytes, with K, M or G; unless given 8M, or the most that the heap has");
     constexpr double longest = 3600;
     app.add_option("--seconds", seconds_, "how long to measure, about")
         ->type_name("SECONDS")
@@ -159,8 +161,15 @@ public:
     const auto share = [&](double of) {
       return start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds_ * of));
     };
+    Progress progress;
+    const auto say = [&] {
+      const double passed = std::chrono::duration<double>(Clock::now() - start).count();
+      progress.say(
+          fmt::format("measuring {}: {:.0f} of {:.3g} s", buffer.heap(), std::floor(std::min(passed, seconds_)), seconds_));
+    };
     Times times;
     {
+      say();
       sa::Pool pool(measured, {.max_free_bytes = buffer.size()});
       pool.reserve(1, request);
       if (touchable) { // maps them, and has their pages there
@@ -169,6 +178,7 @@ public:
       }
       do {
         measure_times(times, *measured, pool, buffer, request, touchable, write);
+        say();
       } while (Clock::now() < share(touchable ? 0.4 : 1) && times.cold.count() < most_repetitions);
     }
     Bandwidths bandwidths;
@@ -186,8 +196,10 @@ public:
           (bandwidths.read.*kind).add(timed([&, at = memory] { words ? read_words(at) : read_all(at); }));
           (bandwidths.copy.*kind).add(timed([&, at = memory] { words ? copy_words(at, to) : copy_all(at, to); }));
         }
+        say();
       }
     }
+    progress.end();
     if (output.json()) {
       print_json(output, buffer, times, touchable ? std::optional(bandwidths) : std::nullopt);
     } else {
@@ -291,7 +303,9 @@ private:
     }
     output.line(output.styled(head, Style::Faint));
     for (const auto& [label, value, samples, length] : rows) {
-      const std::string spread = fmt::format("{}{:.0f} %", output.utf8() ? "±" : "+-", std::min(samples->spread() * 100, 999.0));
+      const std::string spread = samples->count() < quartiles ? ""
+                                                              : fmt::format("{}{:.0f} %", output.utf8() ? "±" : "+-",
+                                                                            std::min(samples->spread() * 100, 999.0));
       std::string bar;
       const auto filled = static_cast<std::size_t>(std::lround(length / longest * static_cast<double>(room)));
       for (std::size_t i = 0; i < std::max<std::size_t>(filled, 1) && room >= least_bar; ++i) {
@@ -304,9 +318,22 @@ private:
     }
   }
 
+  static std::string rounds(const Times& times, const std::optional<Bandwidths>& bandwidths) {
+    const std::size_t of_times = times.cold.count();
+    const std::size_t of_bandwidths = bandwidths ? bandwidths->read.heap.count() : of_times;
+    const auto plural = [](std::size_t count) {
+      return count == 1 ? std::string("one round") : fmt::format("medians of {} rounds", count);
+    };
+    return of_times == of_bandwidths ? plural(of_times)
+                                     : fmt::format("times: {}; bandwidths: {}", plural(of_times), plural(of_bandwidths));
+  }
+
   static void print(const Output& output, const sa::DmaBuf& buffer, const Times& times,
                     const std::optional<Bandwidths>& bandwidths) {
-    output.sentence(fmt::format("{}, {}: medians of {} rounds", buffer.heap(), human_bytes(buffer.size()), times.cold.count()));
+    output.sentence(fmt::format("{}, {}: {}", buffer.heap(), human_bytes(buffer.size()), rounds(times, bandwidths)));
+    if (times.cold.count() < quartiles) {
+      output.sentence("Few rounds tell little: measure longer (--seconds), or smaller buffers (--size).");
+    }
     std::vector<Row> rows;
     const auto time = [&](const char* label, const Samples& samples) {
       if (samples.count() != 0) {

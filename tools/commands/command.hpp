@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What every command of sactl is: a file of its own, and a row in commands.cpp.
+/// The commands of sactl, each a file of its own, and a row in commands.cpp.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace sactl {
 
 /// Exit statuses, the same for every command (docs/sactl.md).
 enum Status : int {
-  Done = 0,    ///< what was asked has been done
-  Failed = 1,  ///< it could not; stderr has the sentence
+  Done = 0,    ///< done
+  Failed = 1,  ///< stderr has the sentence
   Usage = 2,   ///< the command line is wrong
   Warning = 3, ///< doctor: works, but not as well as it could
   Trouble = 4, ///< doctor: something does not work
@@ -29,7 +29,7 @@ public:
   Command& operator=(const Command&) = delete;
   virtual ~Command() = default;
 
-  /// Adds its options to @p app, which has its name, what it does, --json and an example already.
+  /// Adds its options to @p app, which has its name, its description, --json and an example already.
   virtual void add_options(CLI::App& app) = 0;
   /// An exception is printed, and the status is Failed.
   virtual Status run(Output& output) = 0;
@@ -41,7 +41,7 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::uint64_t& by
 /// A row of the table.
 struct Entry {
   const char* name;
-  const char* about;   ///< what it does, a sentence without a full stop
+  const char* about;   ///< its work, a sentence without a full stop
   const char* example; ///< a command line
   std::unique_ptr<Command> (*make)();
 };

@@ -68,11 +68,14 @@ std::string man(const CLI::App& app) {
     page += fmt::format(".SS sactl {}\n{}.\n{}.PP\nExample:\n.PP\n.EX\n{}\n.EE\n", roff(command->get_name()),
                         roff(command->get_description()), man_options(*command), roff(footer));
   }
-  page += ".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nIt could not be done; standard error has the sentence.\n.TP\n.B 2\nThe "
-          "command "
-          "line is wrong.\n.TP\n.B 3\ndoctor: works, but not as well as it could.\n.TP\n.B 4\ndoctor: something does not work.\n"
-          ".SH ENVIRONMENT\n.TP\n.B SA_CONFIG\nA configuration file.\n.TP\n.B SA_CARVEOUT\nReserved ranges.\n.TP\n.B SA_LOG\nThe "
-          "level from which the library logs: trace, debug, info, warn, err, off.\n.TP\n.B NO_COLOR\nNo colours.\n";
+  page +=
+      ".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nIt could not be done; standard error has the sentence.\n.TP\n.B 2\nThe "
+      "command "
+      "line is wrong.\n.TP\n.B 3\ndoctor: works, but not as well as it could.\n.TP\n.B 4\ndoctor: something does not work.\n"
+      ".SH ENVIRONMENT\n.TP\n.B SA_CONFIG\nA configuration file, read after the others.\n.TP\n.B SA_CARVEOUT\nReserved "
+      "ranges.\n.TP\n.B SA_LOG\nThe "
+      "level from which the library logs: trace, debug, info, warn, err, off.\n.TP\n.B NO_COLOR\nSet to anything: no colours.\n"
+      ".SH FILES\n.TP\n.I sa.toml\nThe configuration, see\n.BR sa.toml (5).\n.SH SEE ALSO\n.BR sa.toml (5)\n";
   return page;
 }
 
@@ -95,7 +98,7 @@ std::string names_of(const std::vector<const CLI::App*>& commands) {
   return words;
 }
 
-/// The command whose --names are what its first argument may be.
+/// The command whose --names are the choices for the first argument.
 const char* list_for(const CLI::App& app) {
   const auto options = options_of(app);
   const bool format = std::any_of(options.begin(), options.end(), [](const CLI::Option* one) {

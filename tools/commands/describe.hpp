@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The manual page and the completions, made of what --help says.
+/// The manual page and the completions, made of the texts of --help.
 #pragma once
 
 #include <string>

@@ -60,7 +60,7 @@ public:
   }
 
 private:
-  /// Finds what all of the devices have, in the table's order, and of the rest the reason.
+  /// Finds the formats that all devices have, in the table's order, and for the others the reason.
   void compare(const std::vector<sa::Device>& devices) {
     std::vector<std::string> strangers; // that the table lacks
     for (const auto& device : devices) {

@@ -15,7 +15,7 @@
 namespace sactl {
 namespace {
 
-/// What the kernel tells of the memory behind a heap, bytes.
+/// The memory behind a heap as the kernel tells it, bytes.
 struct Room {
   std::optional<std::uint64_t> total;
   std::optional<std::uint64_t> free;

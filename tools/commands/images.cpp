@@ -2,40 +2,16 @@
 #include "commands/images.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
-#include <numeric>
 #include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "commands/nearest.hpp"
+
 namespace sactl {
 namespace {
-
-std::string upper(std::string_view text) {
-  std::string all(text);
-  std::transform(all.begin(), all.end(), all.begin(), [](unsigned char c) { return std::toupper(c); });
-  return all;
-}
-
-/// How many letters of @p a must be changed, left out or put in to get @p b, in either case (Levenshtein).
-std::size_t distance(std::string_view first, std::string_view second) {
-  const std::string a = upper(first);
-  const std::string b = upper(second);
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 /// The names of the table that are called nearly so; none when nothing is near.
 std::vector<std::string> near(const std::string& name) {
@@ -49,20 +25,16 @@ std::vector<std::string> near(const std::string& name) {
   if (!found.empty()) {
     return found;
   }
-  constexpr std::size_t most_names = 6;
-  std::size_t nearest = 2; // letters; what is farther away is another name
+  std::vector<std::string> all;
   for (const sa::Format format : sa::Format::all()) {
-    for (const std::string_view one : {format.name(), format.info().gstreamer}) {
-      const std::size_t letters = one.empty() ? nearest + 1 : distance(name, one);
-      if (letters < nearest) {
-        found.clear();
-        nearest = letters;
-      }
-      if (letters == nearest && found.size() < most_names && std::find(found.begin(), found.end(), one) == found.end()) {
-        found.emplace_back(one);
-      }
+    all.emplace_back(format.name());
+    if (!format.info().gstreamer.empty()) {
+      all.emplace_back(format.info().gstreamer);
     }
   }
+  found = nearest(name, all, 2);
+  constexpr std::size_t most_names = 6;
+  found.resize(std::min(found.size(), most_names));
   return found;
 }
 
@@ -152,7 +124,7 @@ void print_layout(const Output& output, const sa::ImageLayout& layout, const std
     rest.add({"because of", source});
   }
   rest.print(output);
-  output.sentence(to_string(layout));
+  output.line(to_string(layout)); // whole: it is there to be pasted
 }
 
 void Refusals::add(const std::string& refused, const std::string& sentence) {

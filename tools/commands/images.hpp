@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What the commands about devices and images share: formats, sizes and devices on the command line; layouts and refusals in
+/// Shared by the commands about devices and images: formats, sizes and devices on the command line; layouts and refusals in
 /// the answer.
 #pragma once
 
@@ -34,7 +34,7 @@ struct ImageSize {
 /// @throws CLI::ValidationError it is something else, or a side is not 1 to max_image_side
 [[nodiscard]] ImageSize read_size(const std::string& text);
 
-/// An option's check: @p read takes its text without an exception. The sentence of one is what the user gets.
+/// An option's check: @p read takes its text without an exception. The user gets the sentence of the exception.
 template <typename Read>
 [[nodiscard]] CLI::Validator taken_by(Read read) {
   return CLI::Validator(
@@ -61,7 +61,7 @@ CLI::Option* add_devices(CLI::App& app, std::vector<std::string>& nodes, const s
 /// Prints planes, buffers and sources, and as the last line the layout's own text.
 void print_layout(const Output& output, const sa::ImageLayout& layout, const std::vector<std::string>& sources);
 
-/// What was refused, and why. Each reason is said once, behind everything that it is the reason for.
+/// Refusals with their reasons. Each reason is said once, behind the names of all that it refuses.
 class Refusals {
 public:
   /// @param refused may be empty: everything

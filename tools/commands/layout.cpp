@@ -52,7 +52,7 @@ public:
   }
 
 private:
-  /// Why there is none: what the devices say of the format; where they take it, what is wrong with the heaps.
+  /// The reasons why there is none: of the devices against the format; where they take it, against the heaps.
   [[nodiscard]] std::string refused(const sa::ImageSelection& selection) const {
     Refusals of_format;
     Refusals of_heaps;

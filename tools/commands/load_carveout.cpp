@@ -32,11 +32,11 @@ int run_program(const std::vector<std::string>& command) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/// Hands a carveout over from /dev/mem to the kernel module: only while nobody holds a buffer in it.
+/// Hands a carveout over from /dev/mem to the kernel module: only while no program holds a buffer in it.
 class LoadCarveout final : public Command {
 public:
   void add_options(CLI::App& app) override {
-    app.add_option("name", region_.name, "what to call it; the heap is carveout:NAME")->required();
+    app.add_option("name", region_.name, "a name for it; the heap is then carveout:NAME")->required();
     app.add_option("base", region_.base, "physical address in bytes, 0x for hexadecimal")->required();
     add_bytes(app, "size", region_.size, "bytes, with K, M or G")->required();
     app.add_option("--module", module_, "the module's name, or the path of its file");

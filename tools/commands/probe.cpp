@@ -9,11 +9,13 @@
 
 #include "commands/command.hpp"
 #include "system/device_nodes.hpp"
+#include "terminal/progress.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
 
-/// What a device was found to need.
+/// A device and the memory that it needs.
 struct Found {
   std::string node;
   std::string driver;
@@ -33,14 +35,23 @@ std::optional<bool> needs_contiguous(const sa::Device& device, const sa::Selecti
   return std::any_of(selection.choices.begin(), selection.choices.end(), takes_scattered) ? std::optional(false) : std::nullopt;
 }
 
+/// A comment of the configuration, its lines broken as a sentence's are.
+void print_comment(const Output& output, const std::string& text) {
+  for (const auto& line : wrapped(text, output.columns() - std::string_view("# ").size())) {
+    output.line("# " + line);
+  }
+}
+
 /// As profiles of a configuration: one for a driver all of whose devices need the same, since nodes change their numbers.
-void print_profiles(const std::vector<Found>& devices) {
-  fmt::print("# What sactl probe found. Profiles for sa.toml: with them sa::Registry::select() knows it without a probe.\n");
+void print_profiles(const Output& output, const std::vector<Found>& devices) {
+  print_comment(output,
+                "What sactl probe found. Profiles for sa.toml: with them sa::Registry::select() knows it without a probe.");
   const auto of_driver = [](const Found& one) { return [&one](const Found& other) { return other.driver == one.driver; }; };
   for (auto device = devices.begin(); device != devices.end(); ++device) {
     if (!device->contiguous) {
-      fmt::print("\n# {} ({}): whether it takes scattered memory is not known; sactl probe says why\n", device->node,
-                 device->driver);
+      output.line("");
+      print_comment(output, fmt::format("{} ({}): whether it takes scattered memory is not known; sactl probe says why",
+                                        device->node, device->driver));
       continue;
     }
     const bool of_all = std::all_of(devices.begin(), devices.end(), [&](const Found& other) {
@@ -49,9 +60,9 @@ void print_profiles(const std::vector<Found>& devices) {
     if (of_all && std::find_if(devices.begin(), device, of_driver(*device)) != device) {
       continue; // it has one
     }
-    fmt::print("\n[[device]]\nmatch = {} # {}\nconstraints = \"{}\"\n",
-               Json(of_all ? "driver:" + device->driver : device->node).dump(), of_all ? device->node : device->driver,
-               *device->contiguous ? "contiguous" : "dma-buf");
+    output.line(fmt::format("\n[[device]]\nmatch = {} # {}\nconstraints = \"{}\"",
+                            Json(of_all ? "driver:" + device->driver : device->node).dump(),
+                            of_all ? device->node : device->driver, *device->contiguous ? "contiguous" : "dma-buf"));
   }
 }
 
@@ -61,16 +72,20 @@ public:
     app.add_option("--for", nodes_, "a device by its node; may be given several times; none: all there are")
         ->type_name("NODE")
         ->allow_extra_args(false);
-    app.add_flag("--profile", profile_, "print what was found as profiles for sa.toml, so that it is known without a probe");
+    app.add_flag("--profile", profile_, "print the findings as profiles for sa.toml: programs then know them without a probe");
   }
 
   Status run(Output& output) override {
     auto& registry = sa::Registry::system();
     Json devices = Json::array();
-    Table table({"DEVICE", "HEAP", "", "SAID"});
+    Table table({"DEVICE", "HEAP", "TAKEN", "SAID"});
     std::vector<Found> found;
     const bool all = nodes_.empty();
-    for (const auto& node : all ? importer_nodes() : nodes_) {
+    const std::vector<std::string> nodes = all ? importer_nodes() : nodes_;
+    std::size_t answered = 0;
+    Progress progress;
+    for (const auto& node : nodes) {
+      progress.say(fmt::format("asking {}, {} of {}", node, 1 + (&node - nodes.data()), nodes.size()));
       sa::Device device;
       sa::Selection selection;
       Json entry{{"device", node}};
@@ -90,6 +105,7 @@ public:
         table.add({node, "-", Table::Cell("?", Style::Bad), error.what()});
         continue;
       }
+      ++answered;
       entry["driver"] = device.info().driver;
       entry["iommu"] = device.info().iommu.empty() ? Json() : Json(device.info().iommu);
       found.push_back({node, device.info().driver, needs_contiguous(device, selection)});
@@ -109,14 +125,19 @@ public:
       }
       devices.push_back(std::move(entry));
     }
+    progress.end();
     if (output.json()) {
       output.print({{"devices", std::move(devices)}});
     } else if (profile_) {
-      print_profiles(found);
+      print_profiles(output, found);
     } else if (table.empty()) {
       output.sentence("no device that imports buffers: there is no /dev/dri/card* and no /dev/video*");
     } else {
       table.print(output);
+    }
+    if (!found.empty() && answered == 0) {
+      fmt::print(stderr, "sactl: {} of {} devices answered\n", answered, found.size());
+      return Failed;
     }
     return Done;
   }

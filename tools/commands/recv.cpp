@@ -14,6 +14,7 @@
 #include "commands/command.hpp"
 #include "system/memory.hpp"
 #include "system/socket.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
@@ -21,8 +22,8 @@ namespace {
 class Recv final : public Command {
 public:
   void add_options(CLI::App& app) override {
-    app.add_option("socket", path_, "the socket's path; it is there as long as nobody has come")->required();
-    app.add_option("--mode", mode_, "the path's permissions, octal: who may write to it may send")
+    app.add_option("socket", path_, "the socket's path; it is there until a sender has come")->required();
+    app.add_option("--mode", mode_, "the path's permissions, octal: users who may write to it may send")
         ->type_name("MODE")
         ->check(CLI::Validator(
             [](const std::string& text) {
@@ -79,7 +80,7 @@ private:
         if (sa::UniqueFd peer{::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)}; peer) {
           return peer;
         }
-        // Who came may be gone again.
+        // The sender may be gone again.
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
           throw std::system_error(errno, std::system_category(), "accept");
         }
@@ -91,7 +92,7 @@ private:
     const Signals signals;
     switch (signals.wait(peer, deadline)) {
     case Woken::Timeout:
-      throw std::system_error(ETIMEDOUT, std::system_category(), "who connected sent nothing");
+      throw std::system_error(ETIMEDOUT, std::system_category(), "the sender connected and sent nothing");
     case Woken::Signal: // is done when `signals` ends
     case Woken::Ready:
       break;
@@ -99,7 +100,7 @@ private:
   }
 
   static void answer(int peer, std::string_view text) {
-    // Who sent may be gone.
+    // The sender may be gone.
     (void)!::send(peer, text.data(), std::min(text.size(), longest_answer), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
@@ -122,8 +123,8 @@ private:
                                                  buffer.claimed_heap())
                                    : "";
     answer(peer, said.empty() ? all_is_well : said);
-    const std::string heap = printable(buffer.claimed_heap());
-    const std::string name = printable(buffer.name());
+    const std::string heap = harmless(buffer.claimed_heap());
+    const std::string name = harmless(buffer.name());
     if (output.json()) {
       output.print({{"heap", heap},
                     {"size", buffer.size()},

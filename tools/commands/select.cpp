@@ -9,12 +9,17 @@
 
 #include "commands/command.hpp"
 #include "commands/images.hpp"
+#include "terminal/progress.hpp"
 
 namespace sactl {
 namespace {
 
 const char* word(sa::Certainty certainty) {
   return certainty == sa::Certainty::Proven ? "proven" : certainty == sa::Certainty::Suits ? "suits" : "not known";
+}
+
+Table::Cell certainty_cell(sa::Certainty certainty) {
+  return {word(certainty), certainty == sa::Certainty::Unknown ? Style::Plain : Style::Good};
 }
 
 /// Reads "NV12:1920x1080", "NV12,YUYV:1920x1080" and "any:1920x1080".
@@ -42,7 +47,27 @@ struct Row {
   const sa::ImageChoice* like = nullptr;
 };
 
-/// Prints which formats in which heaps there are, best first; what is the same of several is said once.
+/// Prints the heaps, best first; those with the same certainty and note that follow each other are one line.
+void print_choices(const Output& output, const std::vector<sa::Choice>& choices) {
+  Table table({"", ""});
+  for (auto next = choices.begin(); next != choices.end();) {
+    const sa::Choice& first = *next;
+    std::string heaps;
+    for (; next != choices.end() && next->certainty == first.certainty && next->note == first.note; ++next) {
+      heaps += (heaps.empty() ? "" : ", ") + next->heap->info().name;
+    }
+    table.add({certainty_cell(first.certainty), first.note.empty() ? heaps : heaps + ": " + first.note});
+  }
+  table.print(output);
+}
+
+/// Prints the answer, last: there it is seen, however long the reasons are.
+void print_best(const Output& output, const std::string& best) {
+  output.line("");
+  output.sentence("the best: " + best);
+}
+
+/// Prints which formats in which heaps there are, best first; several that are alike are one line.
 void print_choices(const Output& output, const std::vector<sa::ImageChoice>& choices) {
   const auto alike = [](const Row& row, const sa::ImageChoice& choice) {
     return row.like->certainty == choice.certainty && row.like->note == choice.note;
@@ -74,7 +99,7 @@ void print_choices(const Output& output, const std::vector<sa::ImageChoice>& cho
   std::string before;
   for (const auto& row : rows) {
     const std::string formats = fmt::format("{}", fmt::join(row.formats, ", "));
-    table.add({Table::Cell(word(row.like->certainty), row.like->certainty == sa::Certainty::Unknown ? Style::Plain : Style::Good),
+    table.add({certainty_cell(row.like->certainty),
                fmt::format("{} in {}{}{}", row.formats.size() > 1 && formats == before ? "the same" : formats,
                            fmt::join(row.heaps, ", "), row.like->note.empty() ? "" : ": ", row.like->note)});
     before = formats;
@@ -87,11 +112,11 @@ public:
   void add_options(CLI::App& app) override {
     add_devices(app, nodes_, "a device by its node, /dev/video0 or /dev/dri/card0; may be given several times");
     app.add_option("--image", image_,
-                   "also the layout of a picture, NV12:1920x1080; of the first of several formats that can be, "
+                   "choose a layout for a picture too, NV12:1920x1080; of the first format that suits, "
                    "NV12,YUYV:1920x1080; of any format, any:1920x1080")
         ->type_name("FORMAT:WIDTHxHEIGHT")
         ->check(taken_by(read_image));
-    app.add_option("--constraints", constraints_, "what the memory must be: contiguous,align=64K,max-address=4G,dma-buf, ...")
+    app.add_option("--constraints", constraints_, "demands on the memory: contiguous,align=64K,max-address=4G,dma-buf, ...")
         ->type_name("WORDS")
         ->check(taken_by([](const std::string& words) { return sa::parse_constraints(words); }));
     add_bytes(app, "--size", size_, "bytes that will be asked for, with K, M or G");
@@ -103,8 +128,11 @@ public:
     if (!image_.empty()) {
       return run_image(output, devices);
     }
+    Progress progress;
+    say_probing(progress);
     const sa::Selection selection = sa::Registry::system().select(sa::parse_constraints(constraints_), devices,
                                                                   {.size = static_cast<std::size_t>(size_), .probe = probe_});
+    progress.end();
     const Status status = selection.choices.empty() ? Failed : Done;
     if (output.json()) {
       Json choices = Json::array();
@@ -118,27 +146,31 @@ public:
       output.print({{"constraints", to_string(selection.constraints)}, {"choices", choices}, {"refusals", refusals}});
       return status;
     }
-    Table table({"", "HEAP", "WHY"});
-    int rank = 0;
-    for (const auto& choice : selection.choices) {
-      std::string why = word(choice.certainty);
-      why += choice.note.empty() ? "" : ": " + choice.note;
-      table.add({fmt::format("{}.", ++rank), Table::Cell(choice.heap->info().name, Style::Strong),
-                 Table::Cell(why, choice.certainty == sa::Certainty::Unknown ? Style::Plain : Style::Good)});
-    }
+    Refusals refusals;
     for (const auto& refusal : selection.refusals) {
-      table.add({Table::Cell("no", Style::Bad), refusal.heap, refusal.reason});
+      refusals.add(refusal.heap, refusal.reason);
     }
-    table.print(output);
+    refusals.print(output);
+    print_choices(output, selection.choices);
+    print_best(output, selection.choices.empty() ? "none" : selection.choices.front().heap->info().name);
     return status;
   }
 
 private:
+  void say_probing(Progress& progress) const {
+    if (probe_) {
+      progress.say(fmt::format("asking {}", fmt::join(nodes_, ", ")));
+    }
+  }
+
   Status run_image(const Output& output, const std::vector<sa::Device>& devices) const {
     sa::ImageRequest request = read_image(image_);
     request.memory.size = static_cast<std::size_t>(size_);
     request.memory.constraints = sa::parse_constraints(constraints_);
+    Progress progress;
+    say_probing(progress);
     const sa::ImageSelection selection = sa::Registry::system().select_image(devices, request, {.probe = probe_});
+    progress.end();
     if (output.json()) {
       Json choices = Json::array();
       for (const auto& choice : selection.choices) {
@@ -167,12 +199,12 @@ private:
     }
     refusals.print(output);
     if (selection.choices.empty()) {
+      print_best(output, "none");
       return Failed;
     }
     print_choices(output, selection.choices);
     const sa::ImageChoice& best = selection.choices.front();
-    output.line("");
-    output.sentence(fmt::format("the best: {} in {}", best.layout.format.name(), best.heap->info().name));
+    print_best(output, fmt::format("{} in {}", best.layout.format.name(), best.heap->info().name));
     print_layout(output, best.layout, best.sources);
     return Done;
   }

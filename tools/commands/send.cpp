@@ -12,6 +12,7 @@
 #include "commands/command.hpp"
 #include "system/memory.hpp"
 #include "system/socket.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
@@ -71,7 +72,7 @@ private:
     if (got < 0) {
       throw std::system_error(errno, std::system_category(), "the receiver's answer");
     }
-    return got == 0 ? "(it ended without a word)" : printable({text.data(), static_cast<std::size_t>(got)});
+    return got == 0 ? "(it ended without a word)" : harmless({text.data(), static_cast<std::size_t>(got)});
   }
 
   std::string path_;

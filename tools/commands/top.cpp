@@ -14,6 +14,7 @@
 #include "commands/command.hpp"
 #include "system/holders.hpp"
 #include "terminal/screen.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
@@ -28,7 +29,7 @@ struct Row {
   std::uint64_t buffers = 0;
 };
 
-/// A number of buffers and what they have together.
+/// A number of buffers and their bytes together.
 struct Sum {
   std::uint64_t buffers = 0;
   std::uint64_t bytes = 0;
@@ -59,7 +60,7 @@ Totals totals_of(const Snapshot& snapshot) {
   return totals;
 }
 
-/// What stands for a process where there is none.
+/// The text in the place of a process where there is none.
 std::string place_of(const HeldBuffer& buffer) {
   std::string text;
   for (const auto& device : buffer.devices) {
@@ -193,7 +194,7 @@ public:
     app.add_option("--interval", interval_, "seconds from one look to the next, 2 unless given")
         ->check(CLI::Range(least, most).description(""))
         ->type_name("SECONDS");
-    app.add_option("--sort", sort_, "what comes first: size, count (of buffers), pid or name; also keys s, c, p, n")
+    app.add_option("--sort", sort_, "the order: by size, count (of buffers), pid or name; also keys s, c, p, n")
         ->check(CLI::IsMember({"size", "count", "pid", "name"}).description(""))
         ->type_name("KEY");
     app.add_option("--filter", filter_, "only where the process, the exporter or the buffer's name contains this")
@@ -262,7 +263,7 @@ private:
       }
     }
     if (signal != 0) {
-      ::raise(signal); // the process that waits for this program sees how it ended
+      ::raise(signal); // so that its parent sees how it ended
     }
   }
 

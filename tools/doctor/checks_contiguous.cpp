@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// sactl doctor: contiguous memory, of which there is little: how much, used up or in pieces, and who holds it.
+/// sactl doctor: contiguous memory, of which there is little: how much, used up or in pieces, and its holders.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -7,25 +7,26 @@
 
 #include "doctor/finding.hpp"
 #include "terminal/output.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
 
 const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-/// What a trial asks for at first: an image of 3840 by 2160 in NV12 has 12 MiB. Of a small region an eighth, so that no
+/// The first request of a trial: an image of 3840 by 2160 in NV12 has 12 MiB. Of a small region an eighth, so that no
 /// program that runs is without memory for the moment.
 constexpr std::uint64_t trial_size = 16 * mebibyte;
 constexpr std::uint64_t trial_share = 8;
 /// Below this the region does not hold four such images.
 constexpr std::uint64_t small_region = 64 * mebibyte;
 
-/// What is known of a region, bytes.
+/// The facts of a region, bytes.
 struct Region {
   std::uint64_t total = 0;
   std::optional<std::uint64_t> free;
   std::optional<std::uint64_t> largest; ///< the largest free piece
-  const char* from = "";                ///< who told
+  const char* from = "";                ///< the file that has the numbers
 };
 
 Region region_of(const sa::HeapInfo& heap) {
@@ -59,7 +60,7 @@ Region region_of(const sa::HeapInfo& heap) {
   return {size != 0 ? size : memory_field("CmaTotal").value_or(0), memory_field("CmaFree"), std::nullopt, "/proc/meminfo"};
 }
 
-/// What came of the trials.
+/// The outcome of the trials.
 struct Trial {
   std::uint64_t asked = 0;   ///< bytes, at first
   std::uint64_t largest = 0; ///< bytes that were had; 0: not even a page
@@ -104,7 +105,7 @@ Holders holders_of(const Examination& all, const sa::HeapInfo& heap) {
       bytes += same ? held : 0;
     }
     if (bytes != 0) {
-      holders.text += fmt::format("{}{} (process {}) holds {}", holders.text.empty() ? "" : ", ", printable(process.name),
+      holders.text += fmt::format("{}{} (process {}) holds {}", holders.text.empty() ? "" : ", ", harmless(process.name),
                                   process.pid, human_bytes(bytes));
       holders.pids += fmt::format("{}{}", holders.pids.empty() ? "" : " ", process.pid);
     }
@@ -112,21 +113,21 @@ Holders holders_of(const Examination& all, const sa::HeapInfo& heap) {
   return holders;
 }
 
-/// Adds @p finding with who holds the memory; where nobody is seen, with why not.
+/// Adds @p finding with the holders of the memory; where none is seen, with the reason.
 void add_with_holders(Examination& all, Finding finding, const sa::HeapInfo& heap) {
   const Holders holders = holders_of(all, heap);
   if (!holders.text.empty()) {
     finding.seen += "; " + holders.text;
     finding.fix = "kill " + holders.pids;
-    finding.means += "; the command ends what holds the buffers";
+    finding.means += "; the command ends the programs that hold the buffers";
     finding.fix_needs_root = false; // a user sees his own programs alone
   } else if (all.processes.complete) {
-    finding.seen += "; no program holds any of it by a descriptor";
-    finding.means += "; a driver, or a program that has only mapped its buffers, holds it";
+    finding.seen += "; no program has a descriptor for any of it";
+    finding.means += "; it is held by a driver, or by a program that has only mapped its buffers";
   }
   all.add(std::move(finding));
   if (holders.text.empty() && !all.processes.complete) {
-    all.add({"holders", Severity::Unknown, heap.name, fmt::format("who holds the memory of {}", heap.name),
+    all.add({"holders", Severity::Unknown, heap.name, fmt::format("the holders of the memory of {}", heap.name),
              "only root sees the buffers of other users' programs", "sactl doctor"});
   }
 }
@@ -140,7 +141,7 @@ void judge(Examination& all, const sa::HeapInfo& heap, const Trial& trial) {
   if (trial.error.value() == EDQUOT) {
     all.add({"quota", Severity::Trouble, heap.name,
              fmt::format("{} refused {}: the limit of what one user may hold is reached", heap.name, asked),
-             "your programs hold as much of the region as its administrator lets a user have",
+             "your programs hold as much of the region as its administrator allows a user",
              fmt::format("echo 0 > /sys/class/simple_allocator/{}/max_bytes_per_user", heap.node.filename().string())});
     return;
   }
@@ -153,8 +154,9 @@ void judge(Examination& all, const sa::HeapInfo& heap, const Trial& trial) {
   std::string seen = trial.tried ? fmt::format("{} refused {}, {} granted", heap.name, asked, had)
                                  : fmt::format("{} does not have {} in one piece", heap.name, asked);
   if (region.free) {
-    seen += fmt::format("; {} of {} free", human_bytes(*region.free), human_bytes(region.total));
-    seen += region.largest ? fmt::format(", largest piece {} ({})", human_bytes(*region.largest), region.from) : "";
+    seen += fmt::format("; {} of {} used", human_bytes(region.total - std::min(*region.free, region.total)),
+                        human_bytes(region.total));
+    seen += region.largest ? fmt::format(", largest free piece {} ({})", human_bytes(*region.largest), region.from) : "";
   }
   const std::string larger =
       heap.backend == "carveout" ? "reserve a larger range at boot" : "enlarge the region (cma= on the kernel command line)";
@@ -172,19 +174,22 @@ void judge(Examination& all, const sa::HeapInfo& heap, const Trial& trial) {
                       "contiguous buffers are refused until some are freed; free them, or " + larger, ""},
                      heap);
   } else {
-    add_with_holders(all, {"cma-full", Severity::Trouble, heap.name, seen, "used up, or in pieces: nothing tells which", ""},
+    add_with_holders(all,
+                     {"cma-full", Severity::Trouble, heap.name, seen,
+                      "the memory is used up, or in pieces; the kernel does not tell which", ""},
                      heap);
   }
 }
 
-/// Without trials: what root, or the module, is told.
+/// Without trials: by the numbers that root, or the module, is told.
 void look_only(Examination& all, const sa::HeapInfo& heap, std::uint64_t size) {
   const Region region = region_of(heap);
   if (!region.largest) {
     // CmaFree does not count what the kernel has lent to programs and would take back.
     all.add({"cma-fragmented", Severity::Unknown, heap.name,
              fmt::format("whether {} has {} in one piece", heap.name, human_bytes(size)),
-             "nothing was tried (--no-trials), and only root is told the largest free piece, of a range behind /dev/mem nobody",
+             "nothing was tried (--no-trials); the kernel tells the largest free piece to root alone, and knows none of a range "
+             "behind /dev/mem",
              "sactl doctor --no-trials"});
   } else if (*region.largest < size) {
     judge(all, heap, {size, *region.largest, std::make_error_code(std::errc::not_enough_memory), false});
@@ -209,7 +214,7 @@ void check_cma(Examination& all) {
   if (total.value_or(0) != 0) {
     const bool small = *total < small_region;
     all.add({"cma-size", small ? Severity::Warning : Severity::Ok, "cma=", fmt::format("CMA has {}", human_bytes(*total)),
-             small ? "less than four images of 3840 by 2160; " + boot : "", small ? enlarge("256M") : ""});
+             small ? "that is less than four images of 3840 by 2160; " + boot : "", small ? enlarge("256M") : ""});
     return;
   }
   switch (kernel_option("CONFIG_DMA_CMA")) {
@@ -259,7 +264,7 @@ void check_contiguous(Examination& all) {
     }
     if (!again && heap.backend != "carveout" && *region.from != '\0' && region.total != 0 && !region.largest) {
       all.add({"cma-region", Severity::Unknown, heap.name, fmt::format("the largest free piece of {}", heap.name),
-               "only root is told (/sys/kernel/debug/cma)", "sactl doctor"});
+               "the kernel tells it to root alone (/sys/kernel/debug/cma)", "sactl doctor"});
     }
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// sactl doctor: what was configured, and what is left of the aliases.
+/// sactl doctor: the configuration, and whether the aliases still serve.
 #include <algorithm>
 #include <cstdlib>
 
@@ -57,7 +57,7 @@ void check_configuration(Examination& all) {
   const sa::LoadedConfiguration loaded = sa::load_configuration();
   for (const sa::Error& refused : loaded.refused) {
     all.add({"configuration", Severity::Trouble, "configuration", refused.what(),
-             "nothing of this file is used: its aliases, carveouts, profiles and quotas are missing (docs/configuration.md)", "",
+             "no line of this file is used: its aliases, carveouts, profiles and quotas are missing (docs/configuration.md)", "",
              false});
   }
   for (const auto& file : loaded.configuration.files) {
@@ -71,7 +71,7 @@ void check_carveouts(Examination& all) {
     if (heap.backend != "carveout") {
       continue;
     }
-    // Nodes of the device tree that nobody asked for are listed with how to ask (docs/heaps.md).
+    // Nodes of the device tree that were not asked for are listed with the way to ask (docs/heaps.md).
     const std::string name = heap.name.substr(heap.name.find(':') + 1);
     const bool asked = configured != nullptr && (";" + std::string(configured) + "=").find(";" + name) != std::string::npos;
     if (heap.usable) {
@@ -80,14 +80,13 @@ void check_carveouts(Examination& all) {
       continue; // check_permissions()
     } else if (::geteuid() != 0) {
       all.add({"carveout", Severity::Unknown, heap.name, fmt::format("whether {} may be used", heap.name),
-               "only root may open /dev/mem, and only root is told by /proc/iomem what lies where", "sactl doctor"});
+               "only root may open /dev/mem, and /proc/iomem tells only root where memory lies", "sactl doctor"});
     } else if (!asked && heap.reason.starts_with("found in the device tree")) {
       all.add({"carveout", Severity::Ok, heap.name, heap.name + " in the device tree, not used"});
     } else {
       all.add({"carveout", Severity::Trouble, heap.name, fmt::format("{} is refused: {}", heap.name, heap.reason),
-               "a program that asks for this carveout gets an error; correct SA_CARVEOUT or the configuration, or reserve the "
-               "range at "
-               "boot (docs/heaps.md)",
+               "each program that asks for this carveout gets an error; correct SA_CARVEOUT or the configuration, or reserve the "
+               "range at boot (docs/heaps.md)",
                ""});
     }
   }
@@ -98,13 +97,13 @@ void check_aliases(Examination& all) {
     const std::string name = alias;
     const auto& wanting = name == "contiguous" ? all.contiguous_devices : all.devices;
     if (!all.serves(alias)) {
-      std::string who;
+      std::string nodes;
       for (const auto& node : wanting) {
-        who += (who.empty() ? "" : ", ") + node;
+        nodes += (nodes.empty() ? "" : ", ") + node;
       }
-      all.add({"alias", all.without(alias), alias, fmt::format("nothing behind \"{}\" makes buffers that devices take", alias),
-               who.empty() ? "no device of this machine is known to need any; what is above says why"
-                           : fmt::format("{} may need them; what is above says why, and fixes it", who),
+      all.add({"alias", all.without(alias), alias, fmt::format("no heap of \"{}\" makes buffers that devices import", alias),
+               nodes.empty() ? "no device of this machine is known to need one; the other findings say why"
+                             : fmt::format("{} may need one; the other findings say why, with the fix", nodes),
                ""});
       continue;
     }

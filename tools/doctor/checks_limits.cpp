@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "doctor/finding.hpp"
-#include "terminal/output.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
@@ -36,10 +36,10 @@ void check_own_descriptors(Examination& all) {
                             : left < plenty_of_descriptors ? Severity::Warning
                                                            : Severity::Ok;
   Finding finding{"descriptors", severity, "RLIMIT_NOFILE",
-                  fmt::format("a program started here may have {} descriptors open, {} are", limit.rlim_cur, open)};
+                  fmt::format("{} of {} descriptors used by a program started here", open, limit.rlim_cur)};
   if (severity != Severity::Ok) {
     constexpr rlim_t usual = 1024;
-    finding.means = "each buffer is a descriptor, and more for each program it is sent to";
+    finding.means = "each buffer needs a descriptor, and another in each program that it is sent to";
     finding.fix_needs_root = limit.rlim_max < usual;
     finding.fix = finding.fix_needs_root ? fmt::format("prlimit --pid $$ --nofile=4096:4096")
                                          : fmt::format("ulimit -n {}", std::min<rlim_t>(limit.rlim_max, 4096));
@@ -61,9 +61,9 @@ void check_descriptors(Examination& all) {
       const std::uint64_t more = std::max<std::uint64_t>(4096, *process.descriptor_limit * 2);
       const bool beyond = more > process.descriptor_most;
       all.add({"program-descriptors", Severity::Trouble, fmt::format("{}", process.pid),
-               fmt::format("{} (process {}) has {} of its {} descriptors open", printable(process.name), process.pid,
-                           process.descriptors, *process.descriptor_limit),
-               "its next buffers are refused with EMFILE; the command raises the limit while it runs",
+               fmt::format("{} of {} descriptors used by {} (process {})", process.descriptors, *process.descriptor_limit,
+                           harmless(process.name), process.pid),
+               "the program's next buffers are refused with EMFILE; the command raises its limit while it runs",
                fmt::format("prlimit --pid {} --nofile={}:{}", process.pid, more, beyond ? std::to_string(more) : ""), beyond});
     }
   }
@@ -72,8 +72,8 @@ void check_descriptors(Examination& all) {
       text && std::sscanf(text->c_str(), "%lu %lu %lu", &numbers[0], &numbers[1], &numbers[2]) == 3) {
     const bool reached = nearly(numbers[0], numbers[2]);
     all.add({"machine-descriptors", reached ? Severity::Trouble : Severity::Ok, "fs.file-max",
-             fmt::format("the machine has {} of {} descriptors open", numbers[0], numbers[2]),
-             reached ? "soon no program but root's can open anything (ENFILE)" : "",
+             fmt::format("{} of {} descriptors used by the machine", numbers[0], numbers[2]),
+             reached ? "soon only root's programs can open files (ENFILE)" : "",
              reached ? fmt::format("sysctl -w fs.file-max={}", numbers[2] * 2) : ""});
   }
 }
@@ -88,8 +88,8 @@ void check_udmabuf(Examination& all) {
   };
   for (const auto& [id, name, usual, unit, means] :
        {Limit{"udmabuf-size", "size_limit_mb", 64, " MiB",
-              "a buffer of udmabuf:4k may have no more; an image of 3840 by 2160 in RGBA has 32 MiB"},
-        Limit{"udmabuf-list", "list_limit", 1024, " pieces", "proving whether a device takes scattered memory needs more"}}) {
+              "a buffer of udmabuf:4k cannot be larger; an image of 3840 by 2160 in RGBA has 32 MiB"},
+        Limit{"udmabuf-list", "list_limit", 1024, " pieces", "a proof that a device takes scattered memory needs more"}}) {
     if (const auto value = read_number(std::string(udmabuf_parameters) + name)) {
       const bool low = *value < usual;
       all.add({id, low ? Severity::Warning : Severity::Ok, std::string(udmabuf_parameters) + name,
@@ -118,10 +118,10 @@ void check_huge_pages(Examination& all) {
                                shmem.empty() ? "the kernel has no transparent huge pages" : "shmem_enabled");
   } else if (pages != 0 && free == 0 && off && !overcommit) {
     finding.severity = Severity::Warning;
-    finding.seen = fmt::format("{}: all {} pages of the pool are used", heap->name, pages);
+    finding.seen = fmt::format("{0}: {1} of {1} pages of the pool used", heap->name, pages);
   }
   if (finding.severity != Severity::Ok) {
-    finding.means = "large buffers of the CPU's alone are made of small pages, which costs time in page faults and the TLB";
+    finding.means = "large buffers that only the CPU uses are made of small pages; that costs time in page faults and in the TLB";
     finding.fix =
         shmem.empty() ? fmt::format("sysctl -w vm.nr_hugepages={}", pages + 64) : fmt::format("echo advise > {}", policy);
   }

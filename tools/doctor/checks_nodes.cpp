@@ -17,15 +17,15 @@
 namespace sactl {
 namespace {
 
-/// What makes a node.
+/// The maker of a node.
 struct Maker {
   const char* node;
   const char* module; ///< with underscores
   const char* option; ///< of the kernel
-  const char* gives;  ///< what is missed without it
+  const char* gives;  ///< the loss without it, a sentence
 };
 
-/// Why the node is not there, and what brings it: a module that is not loaded, a kernel without it, or a /dev of its own.
+/// The reason why the node is not there, and the fix: a module that is not loaded, a kernel without it, or a /dev of its own.
 Finding absence(const Maker& maker, Severity severity) {
   Finding finding{"module", severity, maker.module, {}, fmt::format("without {} {}", maker.node, maker.gives)};
   const Module module = module_state(maker.module);
@@ -53,13 +53,13 @@ Finding absence(const Maker& maker, Severity severity) {
     finding.id = "kernel-option";
     finding.subject = maker.option;
     finding.seen = fmt::format("{}: the kernel was built without {}", missing, maker.option);
-    finding.means += "; another kernel is needed, no module and no permission helps";
+    finding.means += "; only another kernel helps";
   } else {
     finding.id = "kernel-option";
     finding.subject = maker.option;
-    finding.seen = fmt::format("{}; whether a module or {} is missing is told neither by /proc/config.gz nor by "
-                               "/boot/config-{} nor by /lib/modules",
-                               missing, maker.option, kernel_release());
+    finding.seen = fmt::format("{}; neither /proc/config.gz nor /boot/config-{} nor /lib/modules tells whether a module or {} is "
+                               "missing",
+                               missing, kernel_release(), maker.option);
     finding.fix = fmt::format("modprobe {}", maker.module);
   }
   return finding;
@@ -68,7 +68,7 @@ Finding absence(const Maker& maker, Severity severity) {
 /// How to get the module that serves CMA where the kernel has no dma-heap for it.
 void check_own_module(Examination& all) {
   constexpr const char* module = "simple_allocator_cma";
-  Finding finding{"module", all.without("contiguous"), module, {}, "nothing gives contiguous memory as dma-bufs"};
+  Finding finding{"module", all.without("contiguous"), module, {}, "no heap gives contiguous memory as dma-bufs"};
   switch (module_state(module)) {
   case Module::Loaded:
   case Module::BuiltIn:
@@ -168,7 +168,7 @@ std::string open_to_video(const std::string& nodes) {
 /// A node that this user may not open.
 struct Denied {
   std::string node;
-  std::optional<gid_t> group; ///< who may; nothing: root alone
+  std::optional<gid_t> group; ///< that may; nothing: root alone
   Severity severity;
 };
 
@@ -208,19 +208,17 @@ void check_group(Examination& all, gid_t gid, Severity severity, const std::stri
   const std::string user = user_name();
   if (in_effect(gid)) {
     all.add({"permission", severity, nodes, fmt::format("{}: refused, though you are in its group {}", nodes, group),
-             "a security module, or an access list, says no; the kernel's log or audit log has more", ""});
+             "a security module or an access list refuses it; the kernel's log or the audit log says more", ""});
   } else if (in_database(user, gid)) {
     all.add(
         {"login", severity, group, fmt::format("{} is in group {}, but was not when this session began", user, group),
          fmt::format("{} open to that group; it counts from the next login on, or in the shell that the command starts", nodes),
          fmt::format("newgrp {}", group), false});
   } else {
-    all.add(
-        {"group", severity, group,
-         fmt::format("{} is not in group {}", user.empty() ? fmt::format("user {}", ::geteuid()) : user, group),
-         fmt::format("{} open to that group; its members may take memory until none is left. It counts from the next login on",
-                     nodes),
-         user.empty() ? "" : fmt::format("usermod -aG {} {}", group, user)});
+    all.add({"group", severity, group,
+             fmt::format("{} is not in group {}", user.empty() ? fmt::format("user {}", ::geteuid()) : user, group),
+             fmt::format("{} open to that group, and each member can use up the memory. It counts from the next login on", nodes),
+             user.empty() ? "" : fmt::format("usermod -aG {} {}", group, user)});
   }
 }
 
@@ -233,9 +231,8 @@ void check_nodes(Examination& all) {
   const auto missed = [&](const Maker& maker, const char* alias) { all.add(absence(maker, all.without(alias))); };
   // ION is what kernels had before dma-heaps.
   if (!has([&](const auto& heap) { return (heap.name == "dma-heap:system" || heap.backend == "ion") && exists(heap); })) {
-    missed(
-        {"/dev/dma_heap/system", "system_heap", "CONFIG_DMABUF_HEAPS_SYSTEM", "scattered memory for devices is udmabuf's alone"},
-        "system");
+    missed({"/dev/dma_heap/system", "system_heap", "CONFIG_DMABUF_HEAPS_SYSTEM", "only udmabuf gives devices scattered memory"},
+           "system");
   }
   if (!has([&](const auto& heap) { return heap.backend == "udmabuf" && exists(heap); })) {
     missed({"/dev/udmabuf", "udmabuf", "CONFIG_UDMABUF", "memory of this program cannot be wrapped for devices"}, "system");
@@ -249,7 +246,7 @@ void check_nodes(Examination& all) {
     check_own_module(all);
     if (memory_field("CmaTotal").value_or(0) != 0) {
       Finding option = absence({"the heap of the default CMA region in /dev/dma_heap", "cma_heap", "CONFIG_DMABUF_HEAPS_CMA",
-                                "CMA is reached by this project's module alone"},
+                                "only this project's module reaches CMA"},
                                Severity::Warning);
       all.add(std::move(option));
     }
@@ -271,9 +268,11 @@ void check_permissions(Examination& all) {
     worst = std::max(worst, how_bad);
   }
   if (!for_root.empty()) {
-    all.add({"permission", severity, for_root, fmt::format("{}: for root alone, and this is {}", for_root, user_name()),
-             udev_runs() ? "the udev rules of this project, and for cameras and cards the usual ones, let the group video in"
-                         : "the group video should be let in; without udev that is so until the next boot",
+    all.add({"permission", severity, for_root,
+             fmt::format("only root may open {}, and this program runs as {}", for_root, user_name()),
+             udev_runs()
+                 ? "the udev rules, this project's and the usual ones for cameras and cards, let the group video open them"
+                 : "the command lets the group video open them; without udev that lasts until the next boot",
              open_to_video(for_root)});
     if (const group* video = ::getgrnam("video"); video != nullptr && !in_effect(video->gr_gid)) {
       auto& [nodes, how_bad] = groups.try_emplace(video->gr_gid, "", severity).first->second;

@@ -8,6 +8,7 @@
 
 #include "commands/command.hpp"
 #include "doctor/finding.hpp"
+#include "terminal/text.hpp"
 
 namespace sactl {
 namespace {
@@ -18,7 +19,7 @@ const char* word(Severity severity) {
 }
 
 /// Cameras, codecs and displays; and of them those that may need contiguous memory: devices of a chip's own bus without an
-/// IOMMU. Others (USB, PCI) copy, or gather scattered memory by themselves, as far as anybody can tell without asking them.
+/// IOMMU. Others (USB, PCI) copy, or gather scattered memory by themselves, as far as it can be told without asking them.
 void look_for_devices(Examination& all) {
   namespace fs = std::filesystem;
   for (const auto& [group, prefix, nodes] : {std::array{"video4linux", "video", "/dev/"}, {"drm", "card", "/dev/dri/"}}) {
@@ -40,7 +41,7 @@ void look_for_devices(Examination& all) {
 Examination examine(bool trials) {
   Examination all;
   all.trials = trials;
-  check_descriptors(all); // first: without descriptors nobody can look at anything
+  check_descriptors(all); // first: without descriptors no other check can look at anything
   look_for_devices(all);
   const auto& registry = sa::Registry::system();
   all.heaps = registry.heaps();
@@ -60,10 +61,22 @@ Examination examine(bool trials) {
   return all;
 }
 
+/// Prints "WORD: text", its further lines indented; without a word all lines are.
+void print_paragraph(const Output& output, const std::string& word, Style style, const std::string& text) {
+  const std::string indent = "  ";
+  const std::string head = word.empty() ? "" : word + ":";
+  const std::size_t room = output.columns() - std::min(output.columns(), indent.size());
+  bool first = !word.empty();
+  for (const auto& line : wrapped(first ? head + " " + text : text, room)) {
+    output.line(first ? output.styled(word, style) + line.substr(word.size()) : indent + line);
+    first = false;
+  }
+}
+
 class Doctor final : public Command {
 public:
   void add_options(CLI::App& app) override {
-    app.add_flag("--no-trials", no_trials_, "allocate nothing: whether memory could be had is then known from numbers alone");
+    app.add_flag("--no-trials", no_trials_, "allocate nothing: only the kernel's numbers then tell whether there is memory");
   }
 
   Status run(Output& output) override {
@@ -103,16 +116,16 @@ private:
       const Style style = one.severity == Severity::Trouble   ? Style::Bad
                           : one.severity == Severity::Warning ? Style::Strong
                                                               : Style::Faint;
-      output.line(fmt::format("{}: {}", output.styled(word(one.severity), style), one.seen));
+      print_paragraph(output, word(one.severity), style, one.seen);
       if (!one.means.empty()) {
-        output.line("  " + one.means);
+        print_paragraph(output, "", Style::Plain, one.means);
       }
       if (!one.fix.empty()) {
         output.line(one.fix_needs_root && ::geteuid() != 0 ? "  as root:" : "  fix:");
         output.line("    " + output.styled(one.fix, Style::Strong));
       }
     }
-    output.line(fmt::format("{}: {}", output.styled("fine", Style::Good), fine));
+    print_paragraph(output, "fine", Style::Good, fine);
   }
 
   bool no_trials_ = false;

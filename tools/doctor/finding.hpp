@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What sactl doctor finds: a check is a function that adds findings. Each file checks_*.cpp is a group of them.
+/// The findings of sactl doctor: a check is a function that adds findings. Each file checks_*.cpp is a group of them.
 #pragma once
 
 #include <optional>
@@ -21,16 +21,16 @@ enum class Severity {
 };
 
 struct Finding {
-  std::string id; ///< what was tested, a word that stays
+  std::string id; ///< of the test, a word that stays
   Severity severity{};
   std::string subject;        ///< the node, module, option, heap or program that it is about
-  std::string seen;           ///< what was seen, a sentence
-  std::string means{};        ///< what that means for a program that wants buffers
+  std::string seen;           ///< the observation, a sentence
+  std::string means{};        ///< its meaning for a program that wants buffers
   std::string fix{};          ///< a command line that fixes it, as it is; empty: none does
-  bool fix_needs_root = true; ///< whether only root can run it
+  bool fix_needs_root = true; ///< false: the user runs it
 };
 
-/// What all checks look at, and what they found.
+/// The input of all checks, and their findings.
 struct Examination {
   std::vector<sa::HeapInfo> heaps;
   std::vector<sa::Alias> aliases;
@@ -46,7 +46,7 @@ struct Examination {
   [[nodiscard]] std::vector<const sa::HeapInfo*> candidates(std::string_view alias) const;
   /// Whether one of them can be used and makes dma-bufs.
   [[nodiscard]] bool serves(std::string_view alias) const;
-  /// Whether a device of this machine is for what the alias gives.
+  /// Whether a device of this machine needs memory as the alias gives it.
   [[nodiscard]] bool needed(std::string_view alias) const;
   /// How bad it is that a candidate of the alias cannot be used: Trouble where it is needed and has nothing else.
   [[nodiscard]] Severity without(std::string_view alias) const;

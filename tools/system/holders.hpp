@@ -41,7 +41,7 @@ struct Holder {
   std::vector<Holding> holdings;
 };
 
-/// What the kernel says of all dma-bufs together.
+/// The kernel's count of all dma-bufs together.
 struct KernelTotal {
   std::uint64_t buffers = 0;
   std::uint64_t bytes = 0;
@@ -54,7 +54,7 @@ struct Snapshot {
   std::optional<KernelTotal> kernel; ///< nothing: its list cannot be read
   int kernel_error = 0;              ///< why not, errno
 
-  /// What is missing from it and why, sentences.
+  /// Sentences that name its gaps, with the reasons.
   [[nodiscard]] std::vector<std::string> gaps() const;
   /// How many processes hold each buffer.
   [[nodiscard]] std::vector<std::size_t> holders() const;
@@ -68,7 +68,7 @@ struct Places {
   std::string bufinfo = "/sys/kernel/debug/dma_buf/bufinfo";
 };
 
-/// Looks at everything. What ends while it is looked at is passed over.
+/// Looks at everything. A process that ends meanwhile is passed over.
 /// @throws std::system_error there is no such folder of processes
 [[nodiscard]] Snapshot look(const Places& places = {});
 

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The kernel's configuration, line by line; empty when nobody tells.
+/// The kernel's configuration, line by line; empty when no file has it.
 const std::string& kernel_configuration() {
   static const std::string text = [] {
     std::string found;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What the kernel tells of the machine, for sactl doctor. Nothing here changes anything.
+/// Facts of the machine from the kernel, for sactl doctor. Nothing here changes anything.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,12 @@ namespace sactl {
 /// The running kernel's release, `uname -r`.
 [[nodiscard]] std::string kernel_release();
 
-/// What the running kernel's configuration says of an option.
+/// An option in the running kernel's configuration.
 enum class Option { BuiltIn, Module, Missing, Unknown };
 /// Asks /proc/config.gz, then /boot/config-RELEASE and /lib/modules/RELEASE/config. @param name with CONFIG_
 [[nodiscard]] Option kernel_option(const std::string& name);
 
-/// What the module tools know of a module for the running kernel.
+/// A module of the running kernel, as the module tools know it.
 enum class Module {
   Loaded,
   BuiltIn,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What the commands that touch buffers share.
+/// Shared by the commands that touch buffers.
 #pragma once
 
 #include <chrono>
@@ -23,7 +23,7 @@ namespace sactl {
 /// Where the first byte is that is not zero; reads up to there.
 [[nodiscard]] std::optional<std::size_t> find_non_zero(std::span<const std::byte> memory);
 
-/// Writes what find_wrong() knows, different in each word.
+/// Writes the pattern that find_wrong() knows, different in each word.
 void fill_pattern(std::span<std::byte> memory);
 /// Where the first word is that fill_pattern() did not write.
 [[nodiscard]] std::optional<std::size_t> find_wrong(std::span<const std::byte> memory);

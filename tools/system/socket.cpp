@@ -98,8 +98,7 @@ sa::UniqueFd connect(const std::string& path, Clock::time_point deadline) {
     case EINTR:
       break;
     case EACCES:
-      fail(EACCES,
-           path + ": who connects must be allowed to write to the socket, and to pass its folders (sactl recv --mode 666)");
+      fail(EACCES, path + ": a sender must be allowed to write to the socket, and to enter its folders (sactl recv --mode 666)");
     case EPROTOTYPE:
       fail(EPROTOTYPE, path + " is the socket of something else than sactl recv");
     default:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What `sactl send` and `sactl recv` say to each other: over a Unix socket of type SEQPACKET first the buffer (sa/ipc.hpp), with
+/// The talk of `sactl send` and `sactl recv`: over a Unix socket of type SEQPACKET first the buffer (sa/ipc.hpp), with
 /// the pattern of memory.hpp in it, then, back, one packet of text: "ok", or the sentence that says what went wrong.
 #pragma once
 
@@ -48,8 +48,8 @@ private:
   struct stat made_ {}; ///< so that only this one's path is removed
 };
 
-/// Connects, and waits until somebody listens.
-/// @throws std::system_error ETIMEDOUT: nobody did
+/// Connects, and waits for a listener.
+/// @throws std::system_error ETIMEDOUT: there was none
 [[nodiscard]] sa::UniqueFd connect(const std::string& path, Clock::time_point deadline);
 
 /// A moment so many seconds from now.

@@ -15,6 +15,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "terminal/text.hpp"
+
 namespace sactl {
 namespace {
 
@@ -47,32 +49,6 @@ bool locale_is_utf8() {
   return false;
 }
 
-/// Characters, as UTF-8 counts them.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-/// Lines of at most @p columns characters, broken at spaces, else after a '/' or ',', else anywhere.
-std::vector<std::string> wrap(std::string_view text, std::size_t columns) {
-  std::vector<std::string> lines;
-  while (width(text) > columns) {
-    std::size_t end = 0; // bytes
-    for (std::size_t characters = 0; characters < columns || (text[end] & 0xC0) == 0x80; ++end) {
-      characters += (text[end] & 0xC0) != 0x80 ? 1 : 0;
-    }
-    const std::size_t space = text[end] == ' ' ? end : text.substr(0, end).rfind(' ');
-    const std::size_t joint = text.substr(0, end).find_last_of("/,");
-    const std::size_t cut = space != std::string_view::npos && space != 0   ? space
-                            : joint != std::string_view::npos && joint != 0 ? joint + 1
-                                                                            : end;
-    lines.emplace_back(text.substr(0, cut));
-    text.remove_prefix(cut);
-    text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-  }
-  lines.emplace_back(text);
-  return lines;
-}
-
 bool nameless(const std::vector<Table::Cell>& heads) {
   return std::all_of(heads.begin(), heads.end(), [](const auto& head) { return head.text.empty(); });
 }
@@ -96,7 +72,7 @@ void Output::line(std::string_view text) const {
 }
 
 void Output::sentence(std::string_view text) const {
-  for (const auto& one : wrap(text, columns_)) {
+  for (const auto& one : wrapped(text, columns_)) {
     line(one);
   }
 }
@@ -136,7 +112,7 @@ void Table::print(const Output& output) const {
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], width(row[i].text));
+      widths[i] = std::max(widths[i], columns_of(row[i].text));
     }
   }
   constexpr std::size_t gap = 2;
@@ -150,17 +126,20 @@ void Table::print(const Output& output) const {
     print_stacked(output);
     return;
   }
-  const bool below = output.columns() < before_last + std::min(least, widths.empty() ? 0 : widths.back());
-  const std::size_t indent = below ? gap : before_last;
+  const bool all_below = output.columns() < before_last + std::min(least, widths.empty() ? 0 : widths.back());
   for (const auto& row : rows_) {
     if (&row == rows_.data() && nameless(row)) {
       continue;
     }
+    // Nor does a single long word fit there, but below.
+    const std::size_t longest = row.size() < widths.size() || row.empty() ? 0 : least_columns(row.back().text);
+    const bool below = all_below || (output.columns() < before_last + longest && output.columns() >= gap + longest);
+    const std::size_t indent = below ? gap : before_last;
     std::string text;
     for (std::size_t i = 0; i < row.size(); ++i) {
       const bool last = i + 1 == widths.size();
       if (!last) {
-        const std::size_t padding = i + 1 == row.size() ? 0 : widths[i] + gap - width(row[i].text);
+        const std::size_t padding = i + 1 == row.size() ? 0 : widths[i] + gap - columns_of(row[i].text);
         text += output.styled(row[i].text, row[i].style) + std::string(padding, ' ');
         continue;
       }
@@ -175,7 +154,7 @@ void Table::print(const Output& output) const {
                                    ? SIZE_MAX
                                    : std::max<std::size_t>(output.columns() - std::min(output.columns(), indent), 8);
       bool first = true;
-      for (const auto& one : wrap(row[i].text, room)) {
+      for (const auto& one : wrapped(row[i].text, room)) {
         text += (first ? "" : "\n" + std::string(indent, ' ')) + output.styled(one, row[i].style);
         first = false;
       }
@@ -199,7 +178,7 @@ void Table::print_stacked(const Output& output) const {
       }
       // What is first and what is last in a row says itself what it is.
       const std::string name = i == 0 || i + 1 == heads.size() || heads[i].text.empty() ? "" : heads[i].text + " ";
-      const std::size_t wide = width(name) + width(said);
+      const std::size_t wide = columns_of(name) + columns_of(said);
       const bool fits = i + 1 != heads.size() && used + indent + wide <= output.columns();
       text += used == 0 ? "" : fits ? "  " : "\n  ";
       used = (used == 0 ? 0 : fits ? used + indent : indent) + wide;
@@ -208,7 +187,7 @@ void Table::print_stacked(const Output& output) const {
         continue;
       }
       bool first = true;
-      for (const auto& one : wrap(name + said, std::max<std::size_t>(room, 8))) {
+      for (const auto& one : wrapped(name + said, std::max<std::size_t>(room, 8))) {
         text += (first ? "" : "\n  ") + output.styled(one, style);
         first = false;
       }
@@ -216,22 +195,6 @@ void Table::print_stacked(const Output& output) const {
     }
     output.line(text);
   }
-}
-
-std::string printable(std::string_view text) {
-  std::string clean;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U; };
-    const unsigned lead = byte(0);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    bool good = length != 0 && !(length == 1 && (lead < 0x20 || lead == 0x7f)) && !(lead == 0xC2 && byte(1) < 0xA0);
-    for (std::size_t i = 1; i < length; ++i) {
-      good = good && (byte(i) & 0xC0U) == 0x80;
-    }
-    clean += good ? text.substr(at, length) : "?";
-    at += good ? length : 1;
-  }
-  return clean;
 }
 
 std::string human_bytes(unsigned long long bytes) {

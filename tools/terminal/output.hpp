@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// What goes to standard output: tables for people, JSON for programs.
+/// Standard output: tables for people, JSON for programs.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,7 @@ public:
   /// Prints a sentence, on as many lines as the terminal needs for it.
   void sentence(std::string_view text) const;
   /// Has everything that was printed arrive.
-  /// @throws std::system_error the disk is full, nobody reads: that must not look like success
+  /// @throws std::system_error the disk is full, or the reader is gone: that must not look like success
   static void flush();
   /// @p text as it is to be printed in @p style: as it is where there is no terminal, a dumb one, or NO_COLOR
   /// is set to anything.
@@ -53,8 +53,9 @@ private:
   std::size_t columns_;
 };
 
-/// Rows whose cells stand below each other. On a terminal that is too narrow the last cell of a row is continued below; on one
-/// too narrow for the others as well, each cell has the name of its column before it, and they are continued below too.
+/// Rows whose cells stand below each other. On a terminal that is too narrow the last cell of a row is continued below, and
+/// begins there where it has a word or a command that is too long for its column; on one too narrow for the others as well, each
+/// cell has the name of its column before it, and they are continued below too.
 class Table {
 public:
   struct Cell {
@@ -77,10 +78,6 @@ private:
 
 /// The shape of the JSON, raised when a member changes its meaning or goes.
 inline constexpr int json_version = 1;
-
-/// What may be printed: control characters, which a buffer's name may have brought, become '?', and so does every byte of what
-/// is no UTF-8: a terminal may take it for a control character of 8 bits.
-[[nodiscard]] std::string printable(std::string_view text);
 
 /// "3.0 MiB", for people.
 [[nodiscard]] std::string human_bytes(unsigned long long bytes);

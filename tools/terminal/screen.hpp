@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// A terminal that a command has for itself, and text that fits into it.
+/// A terminal that a command has for itself.
 #pragma once
 
 #include <chrono>
@@ -14,19 +14,6 @@
 #include <sa/unique_fd.hpp>
 
 namespace sactl {
-
-/// Columns that @p text takes; characters that may be wide count as two.
-[[nodiscard]] std::size_t columns_of(std::string_view text);
-
-/// @p text without what could move the cursor or turn the writing round: '?' stands for control characters and for bytes
-/// that are no UTF-8. Names come from other programs.
-[[nodiscard]] std::string harmless(std::string_view text);
-
-/// The beginning of @p text that fits into @p columns.
-[[nodiscard]] std::string cut(std::string_view text, std::size_t columns);
-
-/// Lines of at most @p columns, broken at spaces where there are any.
-[[nodiscard]] std::vector<std::string> wrapped(std::string_view text, std::size_t columns);
 
 /// The alternate screen, without echo, from construction to destruction. Signals that would end the program are events
 /// meanwhile, so that the terminal is always given back as it was.

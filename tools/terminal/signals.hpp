@@ -13,7 +13,7 @@ namespace sactl {
 
 using Clock = std::chrono::steady_clock;
 
-/// What ended a wait.
+/// The event that ended a wait.
 enum class Woken { Ready, Signal, Timeout };
 
 /// While it lives SIGINT, SIGTERM and, unless nohup(1) had it ignored, SIGHUP wait to be asked for. One that came and was not

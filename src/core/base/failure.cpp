@@ -92,7 +92,7 @@ std::string advice(int error) {
   case EMFILE: {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    return fmt::format("all {} descriptors that this process may open are in use; free buffers, or raise the limit (ulimit -n)",
+    return fmt::format("{0} of {0} descriptors used by this process; free buffers, or raise the limit (ulimit -n)",
                        limit.rlim_cur);
   }
   case ENFILE:

@@ -94,8 +94,9 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   };
   const auto read = [&](std::string_view word) {
     if (!is_candidate(word)) {
-      fail(ec, EINVAL,
-           [&] { return fmt::format("\"{}\" in \"{}\" is not a heap name; {}", shown(word), shown(list), snapshot.names()); });
+      fail(ec, EINVAL, [&] {
+        return fmt::format("\"{}\" in \"{}\" is not a heap name; {}", shown(word), shown(list), snapshot.names_for(word));
+      });
     } else if (is_wildcard(word)) {
       each_instance(word, snapshot.heaps, add);
     } else {
@@ -106,7 +107,7 @@ std::shared_ptr<Heap> list_of(std::string_view list, const Snapshot& snapshot, s
   };
   each_word(list, read, between_names);
   if (!ec && !any) {
-    fail(ec, ENOENT, [&] { return fmt::format("there is none of \"{}\"; {}", list, snapshot.names()); });
+    fail(ec, ENOENT, [&] { return fmt::format("there is no heap of \"{}\"; {}", list, snapshot.names()); });
   }
   return ec ? nullptr : std::make_shared<AliasHeap>(std::string(list), std::move(candidates));
 }

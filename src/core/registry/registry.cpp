@@ -380,11 +380,11 @@ std::shared_ptr<Heap> Registry::at(std::string_view name, std::error_code& ec) c
     if (detail::is_list(name)) {
       found = detail::list_of(name, *now(), ec);
     } else if (detail::is_heap_name(name)) {
-      fail(ec, ENOENT, [&] { return fmt::format("no heap \"{}\"; {}", name, now()->names()); });
+      fail(ec, ENOENT, [&] { return fmt::format("there is no heap \"{}\"; {}", name, now()->names_for(name)); });
     } else {
       fail(ec, EINVAL, [&] {
         return fmt::format("\"{}\" is not a heap name (an alias, or \"backend:instance\"); {}", detail::shown(name),
-                           now()->names());
+                           now()->names_for(name));
       });
     }
     return found;

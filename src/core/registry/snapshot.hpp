@@ -12,6 +12,7 @@
 #include <sa/configuration.hpp>
 #include <sa/heap.hpp>
 
+#include "core/base/nearest.hpp"
 #include "core/registry/aliases.hpp"
 #include "core/selection/selection.hpp"
 
@@ -52,6 +53,21 @@ struct Snapshot {
     }
     return "there are: " + (usable.empty() ? "none" : usable) +
            (others.empty() ? "" : "; not usable, sactl heaps says why: " + others);
+  }
+
+  /// The same for a name that is not there, after the names that it is near to: "did you mean system? (there are: ...)".
+  [[nodiscard]] std::string names_for(std::string_view missing) const {
+    std::vector<std::string_view> all;
+    all.reserve(entries.size());
+    for (const NamedHeap& entry : entries) {
+      all.push_back(entry.name);
+    }
+    std::string near;
+    for (const std::string_view name : nearest(missing, all)) {
+      near += near.empty() ? "did you mean " : " or ";
+      near += name;
+    }
+    return near.empty() ? names() : near + "? (" + names() + ")";
   }
 };
 

@@ -98,6 +98,11 @@ TEST_CASE("an unknown heap is ENOENT with the list of those there are; a malform
   const std::string said = sentence([&] { (void)registry.allocate("test:none", {.size = 1}); });
   CHECK(says(said, "test:one"));
   CHECK(says(said, "system"));
+  CHECK(says(said, "there is no heap \"test:none\"; did you mean test:one? (there are: test:one"));
+  CHECK(says(sentence([&] { (void)registry.at("sytem"); }), "there is no heap \"sytem\"; did you mean system? (there are: "));
+  CHECK(says(sentence([&] { (void)registry.at("sys/tem"); }), "did you mean system? (")); // malformed, and near
+  CHECK_FALSE(says(sentence([&] { (void)registry.at("nowhere"); }), "did you mean"));
+  CHECK(says(sentence([&] { (void)registry.at("test:none|other:*|../system"); }), "did you mean system? ("));
   for (const char* name : {"", "../x", "dma-heap:../../mem", "dma-heap:a/b", "dma-heap:..", "a:b:c"}) {
     CAPTURE(name);
     CHECK_FALSE(registry.allocate(name, {.size = 1}, ec));
@@ -465,7 +470,7 @@ TEST_CASE("several names with a bar between them are tried in order, like an ali
   CHECK(registry.find("test:none|other:*") == nullptr);
   CHECK(registry.find("test:good|../etc") == nullptr);
   const std::string none = sentence([&] { (void)registry.at("test:none|other:*"); });
-  CHECK(none == "find \"test:none|other:*\": there is none of \"test:none|other:*\"; there are: test:full, test:good, spare; "
+  CHECK(none == "find \"test:none|other:*\": there is no heap of \"test:none|other:*\"; there are: test:full, test:good, spare; "
                 "not usable, sactl heaps says why: cma, contiguous, dma-buf, system");
   CHECK(says(sentence([&] { (void)registry.allocate("test:good|../etc", {.size = 1}); }),
              "\"../etc\" in \"test:good|../etc\" is not a heap name"));
