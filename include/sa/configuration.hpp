@@ -83,6 +83,7 @@ struct LoadedConfiguration {
 [[nodiscard]] SA_API LoadedConfiguration load_configuration();
 
 /// Reads one text, UTF-8, of at most 1 MiB, by itself: as if there were no other file. Configuration::files stays empty.
+/// @param text TOML; borrowed for the call
 /// @param source what to call the text in errors, a file's name
 /// @throws Error EINVAL: the text is wrong; the sentence has source:line:column, the key, and what is expected there.
 ///         std::bad_alloc

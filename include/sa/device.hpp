@@ -119,6 +119,7 @@ public:
   [[nodiscard]] static Device open(const std::filesystem::path& node, std::error_code& ec) noexcept;
 
   /// A device without a node to ask, by what it needs: an accelerator with an interface of its own.
+  /// @param name what errors and selections call it
   /// @param constraints the whole truth: what it does not demand is not needed
   /// @param rules what it demands of pictures: of each format that it takes a rule, or several to choose from; a rule without
   ///        a format is of all of them. Empty: it takes every format, and demands nothing.

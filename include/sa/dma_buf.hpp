@@ -237,6 +237,7 @@ public:
   [[nodiscard]] UniqueFd export_sync_file(Access access, std::error_code& ec) const noexcept;
 
   /// Adds a fence: others wait for it as for an @p access of a device (DMA_BUF_IOCTL_IMPORT_SYNC_FILE, Linux 6.0).
+  /// @param access what the device does to the memory
   /// @param sync_file borrowed
   /// @throws Error EOPNOTSUPP: not a dma-buf, or an older kernel; EINVAL: not a sync_file
   void import_sync_file(Access access, int sync_file) const;

@@ -49,6 +49,7 @@ public:
   [[nodiscard]] DmaBuf allocate(const AllocRequest& request, std::error_code& ec) noexcept;
 
   /// A picture of that layout: all of its buffers, or none.
+  /// @param layout one that check() takes
   /// @param memory what else the memory must be, and its name. Its size is a least number of bytes for each buffer.
   /// @throws Error EINVAL: check() refuses the layout. Else as for a buffer.
   [[nodiscard]] Image allocate(const ImageLayout& layout, const AllocRequest& memory = {});
@@ -56,8 +57,12 @@ public:
 
   /// For sa::receive(): takes over memory that a peer sent as a handle which only this heap understands. Nothing the
   /// peer said is believed before it is checked.
-  /// @param handle owned; @param offset bytes and @param size bytes, as the peer said
-  /// Called with a memory file, a pipe or what lies in no file system: calls on other descriptors could wait without end.
+  /// @param handle owned: a memory file, a pipe or what lies in no file system, since calls on other descriptors could wait
+  ///        without end
+  /// @param offset bytes, as the peer said
+  /// @param size bytes, as the peer said
+  /// @param name as the peer said
+  /// @param ec set when it is refused
   [[nodiscard]] DmaBuf accept(UniqueFd handle, std::uint64_t offset, std::size_t size, std::string_view name,
                               std::error_code& ec) noexcept;
 

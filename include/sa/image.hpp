@@ -126,6 +126,7 @@ public:
   Image() noexcept = default;
 
   /// Puts buffers and a layout together.
+  /// @param layout where each plane lies in them
   /// @param buffers as many as the layout has; owned from here on, let go of when the import is refused
   /// @throws Error EINVAL: check() refuses the layout; there are more or fewer buffers; a buffer is empty, or smaller than the
   ///         layout says

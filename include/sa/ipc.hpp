@@ -22,6 +22,7 @@ class Registry;
 /// Sends a buffer; the sender keeps its own hold on it. From the return on the memory lives in the message too, even
 /// if this process dies. On a full non-blocking socket EAGAIN, and nothing was sent. Never raises SIGPIPE.
 /// @param socket borrowed
+/// @param buffer borrowed
 /// @throws Error EBADF: an empty buffer. EAGAIN, EPIPE, ECONNRESET, ENOTSOCK, ...: what sendmsg(2) reports.
 SA_API void send(int socket, const DmaBuf& buffer);
 SA_API void send(int socket, const DmaBuf& buffer, std::error_code& ec) noexcept;
@@ -49,6 +50,8 @@ struct ReceivedImage {
 };
 
 /// Sends an image in one message; the sender keeps its own hold on it. As send() of a buffer otherwise.
+/// @param socket borrowed
+/// @param image borrowed
 /// @param number for the receiver, ReceivedImage::number
 SA_API void send(int socket, const Image& image, std::uint64_t number = 0);
 SA_API void send(int socket, const Image& image, std::uint64_t number, std::error_code& ec) noexcept;
@@ -59,6 +62,7 @@ SA_API void send(int socket, const Image& image, std::uint64_t number, std::erro
 ///         a plane does not lie in its buffer.
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket);
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, std::error_code& ec) noexcept;
+/// @param socket borrowed
 /// @param registry as in receive()
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry);
 [[nodiscard]] SA_API ReceivedImage receive_image(int socket, const Registry& registry, std::error_code& ec) noexcept;

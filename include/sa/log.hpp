@@ -26,6 +26,7 @@ using LogFunction = void (*)(void* data, int level, const char* sentence);
 /// Any thread may call the function, also one of the library's own; no lock is held then, and it may call the library. Set it
 /// before other threads use the library: a call of the former one may still run when this returns, so @p data has to live on.
 /// @param function null: as by default
+/// @param data the first argument of @p function
 /// @param most the last level that is handed on: Warning, or Debug for both
 /// @throws std::bad_alloc
 SA_API void set_log(LogFunction function, void* data = nullptr, LogLevel most = LogLevel::Warning);

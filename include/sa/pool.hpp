@@ -100,6 +100,7 @@ struct PoolStatistics {
 class SA_API Pool final : public Heap {
 public:
   /// @param upstream the heap to ask; kept
+  /// @param options bounds, age, and when a buffer may be used again
   /// @throws Error EINVAL: no upstream, a negative max_age, an unknown Recycle, a malformed name
   explicit Pool(std::shared_ptr<Heap> upstream, PoolOptions options = {});
   /// Frees what it keeps. Buffers in use stay valid.

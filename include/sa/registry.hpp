@@ -130,6 +130,8 @@ public:
   }
 
   /// The same for @p devices. Heaps that were probed are known; ask select() with SelectOptions::probe once, at start.
+  /// @param devices all of them can import the buffer
+  /// @param request size, name and further constraints
   /// @param minimum what is less certain is not tried. Without it, a heap that is not known to serve is tried only where none
   ///        is known: a camera that needs contiguous memory is not given scattered memory because CMA is used up.
   [[nodiscard]] DmaBuf allocate(const std::vector<Device>& devices, const AllocRequest& request,
@@ -152,6 +154,8 @@ public:
 
   /// An image of the best choice that select_image() finds and that has the memory: the next is tried on what an alias moves on
   /// at. All of its buffers are from one heap, and there is none of them unless there are all.
+  /// @param devices all of them take the picture
+  /// @param request size in pixels, formats, and what else the memory must be
   /// @param minimum what is less certain is not tried; nothing: as in allocate() above
   /// @throws Error as select_image(). EOPNOTSUPP: nothing suits. Else what came nearest to success; lists every attempt and every
   ///         refusal, with the width that fits where the width is what does not.

@@ -135,6 +135,7 @@ SA_C_API int sa_refresh(void);
 /**
  * Calls @p each for every heap of the machine, also for heaps that cannot be used.
  * @param each returns 0 to go on; anything else ends the list
+ * @param data the first argument of @p each
  * @return 0, or what @p each returned last. -EINVAL: @p each is NULL. -ENOMEM.
  */
 SA_C_API int sa_heap_list(int (*each)(void *data, const struct sa_heap_info *info), void *data);
@@ -144,6 +145,7 @@ SA_C_API int sa_heap_list(int (*each)(void *data, const struct sa_heap_info *inf
  * @param heap "backend:instance", or an alias ("system", "dma-buf", "cma", "contiguous", and those of the configuration), or several
  *             names with "|" between them. An allocation from several tries them in their order, and moves on when one is absent,
  *             is not permitted, lacks a demanded property or is out of memory. NULL: "dma-buf", any memory that devices can import.
+ * @param out the heap
  * @return 0. -ENOENT: there is no such heap; the sentence lists the heaps that there are. -EINVAL: a malformed name. -ENOMEM.
  */
 SA_C_API int sa_heap_find(const char *heap, sa_heap **out);
@@ -155,6 +157,7 @@ SA_C_API int sa_heap_find(const char *heap, sa_heap **out);
  * @param count       number of @p nodes; 0: any memory
  * @param constraints further demands, as in sa_request; NULL: none
  * @param flags       0 or SA_PROBE
+ * @param out the heap
  * @return 0. -EOPNOTSUPP: no heap serves all devices; the sentence has the reason for each. -EINVAL: demands that contradict each
  *         other, unknown flags. -ENODEV, -ENOENT, -EACCES, ...: a node that cannot be opened. -ENOMEM.
  */
@@ -201,6 +204,7 @@ struct sa_pool_statistics {
  * Makes a pool around a heap. It keeps the buffers that its users give back, with mapping and descriptor, and hands them out again.
  * @param heap    the pool takes a reference of its own
  * @param options NULL: as SA_POOL_OPTIONS_INIT
+ * @param out the pool, a heap
  * @return 0. -EINVAL: an option out of range. -ENOMEM.
  */
 SA_C_API int sa_heap_pool(sa_heap *heap, const struct sa_pool_options *options, sa_heap **out);
@@ -212,6 +216,8 @@ struct sa_request;
  * not count. A program reserves at its start the buffers that it will need from a region that fragments (CMA). All are allocated, or
  * none. For pictures reserve each of sa_layout.sizes.
  * @param pool from sa_heap_pool()
+ * @param count number of buffers
+ * @param request of each of them
  * @return 0. -EOPNOTSUPP: no pool, or its buffers cannot be kept. -ENOMEM: more than max_free_bytes, or the memory ran out. Else
  *         as sa_dmabuf_alloc().
  */
@@ -270,6 +276,7 @@ SA_C_API int sa_dmabuf_alloc(sa_heap *heap, const struct sa_request *request, sa
  * Takes a buffer from elsewhere: a dma-buf, or a memfd that is sealed against shrinking. A memfd that can be sealed is sealed. Any
  * other file is refused.
  * @param fd owned by the library from here on, closed when it is refused
+ * @param out the buffer
  * @return 0. -EBADF: no descriptor. -EINVAL: no such file, or of size 0, or another user's memfd of huge pages. -ENOMEM.
  */
 SA_C_API int sa_dmabuf_import(int fd, sa_dmabuf **out);
@@ -302,7 +309,9 @@ SA_C_API const char *sa_dmabuf_name(const sa_dmabuf *buffer);
 /** Names a buffer, here and, where the kernel can, in its list of dma-bufs. NULL: no name.
  *  @return 0. -ENAMETOOLONG: over 31 bytes. -EINVAL: a control character. */
 SA_C_API int sa_dmabuf_set_name(sa_dmabuf *buffer, const char *name);
-/** The physical address of a buffer. @param out bytes. @return 0. -EOPNOTSUPP: not known. */
+/** The physical address of a buffer.
+ *  @param buffer borrowed
+ *  @param out bytes. @return 0. -EOPNOTSUPP: not known. */
 SA_C_API int sa_dmabuf_phys(const sa_dmabuf *buffer, uint64_t *out);
 /** The identity of the memory on this machine: two numbers that are the same for each descriptor of it in each process (st_dev and
  *  st_ino of stat(2)), and unique among buffers that somebody holds.
@@ -311,6 +320,7 @@ SA_C_API int sa_dmabuf_id(const sa_dmabuf *buffer, uint64_t *device, uint64_t *i
 
 /**
  * Maps a buffer, once, without cache maintenance: the caller brackets its accesses by sa_dmabuf_begin() and sa_dmabuf_end().
+ * @param buffer borrowed
  * @param access enum sa_access
  * @param out    the first byte; valid as long as the buffer lives
  * @return 0. -EACCES: SA_WRITE on a read-only buffer. -EINVAL: no such access. -ENOMEM, -EPERM: as mmap(2) reports.
@@ -318,15 +328,20 @@ SA_C_API int sa_dmabuf_id(const sa_dmabuf *buffer, uint64_t *device, uint64_t *i
 SA_C_API int sa_dmabuf_map(sa_dmabuf *buffer, int access, void **out);
 /** Maps a buffer and begins CPU access (DMA_BUF_IOCTL_SYNC; no system call on memory that is always coherent). It waits without end
  *  for devices that use the buffer in a conflicting way; call sa_dmabuf_wait() before for a bound. Accesses may overlap.
+ *  @param buffer borrowed
+ *  @param access enum sa_access
  *  @param out the first byte; may be NULL
  *  @return as sa_dmabuf_map() */
 SA_C_API int sa_dmabuf_begin(sa_dmabuf *buffer, int access, void **out);
 /** Ends CPU access, before a device gets the buffer. An end without a begin is not noticed.
+ *  @param buffer borrowed
  *  @param access as in sa_dmabuf_begin() @return 0. -EACCES, -EINVAL. */
 SA_C_API int sa_dmabuf_end(sa_dmabuf *buffer, int access);
 
 /**
  * Waits for devices that work on a buffer: SA_READ for those that write, the others for all.
+ * @param buffer borrowed
+ * @param access enum sa_access, that of the caller
  * @param timeout_ms milliseconds, 0: only looks
  * @return 0. -ETIMEDOUT. -EOPNOTSUPP: no dma-buf, which has no fences. -EINVAL: negative.
  */
@@ -334,7 +349,10 @@ SA_C_API int sa_dmabuf_wait(sa_dmabuf *buffer, int access, int timeout_ms);
 /** Takes the fences for which a new @p access would have to wait. @return a sync_file, which the caller closes. -EOPNOTSUPP: no
  *  dma-buf, or a kernel before 6.0 */
 SA_C_API int sa_dmabuf_export_fence(sa_dmabuf *buffer, int access);
-/** Adds a fence to a buffer: others wait for it as for an @p access of a device. @param sync_file borrowed
+/** Adds a fence to a buffer: others wait for it as for an @p access of a device.
+ *  @param buffer borrowed
+ *  @param access enum sa_access, that of the device
+ *  @param sync_file borrowed
  *  @return 0. -EOPNOTSUPP as above. -EINVAL: no sync_file. */
 SA_C_API int sa_dmabuf_import_fence(sa_dmabuf *buffer, int access, int sync_file);
 
@@ -418,14 +436,20 @@ struct sa_layout {
 
 /**
  * Makes the smallest layout of a picture that obeys a rule.
+ * @param format a name of the table, "NV12"
+ * @param width pixels
+ * @param height pixels
  * @param rule words with commas between them, "stride-align=256,buffers=one"; NULL: none. docs/images.md lists them.
+ * @param out the layout
  * @return 0. -EINVAL: a size out of range, a malformed rule, or a picture that cannot be laid out so. -ENOENT: the format.
  */
 SA_C_API int sa_layout_make(const char *format, uint32_t width, uint32_t height, const char *rule, struct sa_layout *out);
 /** Reads the one line of text that sa_layout_text() writes. @return 0. -EINVAL: names the word that is wrong */
 SA_C_API int sa_layout_parse(const char *text, struct sa_layout *out);
 /** Writes a layout as one line, "NV12 1920x1080 planes=0+0/1920*1080,0+2073600/1920*540 sizes=3110400".
+ *  @param layout borrowed
  *  @param text may be NULL for @p size 0; ends with a zero, cut off where @p size bytes are too few
+ *  @param size bytes that @p text has
  *  @return the length without the zero, as snprintf(3). -EINVAL: a layout that cannot be */
 SA_C_API int sa_layout_text(const struct sa_layout *layout, char *text, size_t size);
 
@@ -445,6 +469,8 @@ struct sa_image_request {
  * Chooses format, layout and heap together for a picture that all devices take. It asks the devices for their demands
  * (VIDIOC_TRY_FMT, the planes of a display), which changes nothing there. Call it once, at the start.
  * @param nodes  as in sa_heap_for_devices(), @p count of them; without any the layout is the smallest one
+ * @param count number of @p nodes
+ * @param request the size of the picture, and the formats to choose from
  * @param layout the chosen layout
  * @param heap   a heap for pictures of this layout, for sa_image_alloc() or a pool; it tries the heaps that serve, best first
  * @return 0. -EOPNOTSUPP: nothing serves them all; the sentence has the reason for each format and heap, with the width that fits
@@ -457,15 +483,19 @@ SA_C_API int sa_image_choose(const char *const *nodes, size_t count, const struc
 /**
  * Allocates a picture of that layout: all of its buffers, or none.
  * @param heap from sa_image_choose(), a pool around that, or any other
+ * @param layout of the picture
  * @param name of its buffers, as in sa_request; NULL: none
+ * @param out the picture
  * @return 0. -EINVAL: a layout that cannot be. Else as sa_dmabuf_alloc().
  */
 SA_C_API int sa_image_alloc(sa_heap *heap, const struct sa_layout *layout, const char *name, sa_image **out);
 
 /**
  * Puts buffers and a layout together.
+ * @param layout of the picture
  * @param buffers the image takes references of its own
  * @param count   number of @p buffers, as many as the layout has
+ * @param out the picture
  * @return 0. -EINVAL: a layout that cannot be, more or fewer buffers, or one that is too small. -EBADF: a null one. -ENOMEM.
  */
 SA_C_API int sa_image_import(const struct sa_layout *layout, sa_dmabuf *const *buffers, size_t count, sa_image **out);
@@ -480,10 +510,14 @@ SA_C_API int sa_image_get_layout(const sa_image *image, struct sa_layout *out);
 /** Changes how a picture lies in its buffers: a driver begins its pixels later, the stream of a decoder has changed.
  *  @return 0. -EINVAL: as sa_image_import(); the layout stays as it was */
 SA_C_API int sa_image_set_layout(sa_image *image, const struct sa_layout *layout);
-/** A buffer of a picture. @param index from 0 @return borrowed from the image; NULL: there is no such buffer */
+/** A buffer of a picture.
+ *  @param image borrowed
+ *  @param index from 0 @return borrowed from the image; NULL: there is no such buffer */
 SA_C_API sa_dmabuf *sa_image_buffer(const sa_image *image, unsigned index);
 
 /** Maps all buffers of a picture and begins CPU access to them, as sa_dmabuf_begin().
+ *  @param image borrowed
+ *  @param access enum sa_access
  *  @param planes set to the first row of each plane of the format, and to NULL behind the last. Row n of a plane lies n strides
  *                further; sa_plane.row_bytes of it are visible.
  *  @return as sa_dmabuf_map(); on failure no access lasts */
@@ -491,10 +525,16 @@ SA_C_API int sa_image_begin(sa_image *image, int access, void *planes[4]);
 /** Ends CPU access to all buffers of a picture. @return 0. When one fails, the first failure; the others are ended all the same */
 SA_C_API int sa_image_end(sa_image *image, int access);
 
-/** Sends a picture in one message, as sa_dmabuf_send(). @param number for the receiver: the number of a frame, or of a slot
+/** Sends a picture in one message, as sa_dmabuf_send().
+ *  @param socket borrowed
+ *  @param image borrowed
+ *  @param number for the receiver: the number of a frame, or of a slot
  *  @return as sa_dmabuf_send() */
 SA_C_API int sa_image_send(int socket, const sa_image *image, uint64_t number);
-/** Receives a picture. @param number set to the sender's; may be NULL
+/** Receives a picture.
+ *  @param socket borrowed
+ *  @param out the picture
+ *  @param number set to the sender's; may be NULL
  *  @return as sa_dmabuf_receive(). -EBADMSG: also a buffer without a layout, or a layout that does not fit its buffers */
 SA_C_API int sa_image_receive(int socket, sa_image **out, uint64_t *number);
 

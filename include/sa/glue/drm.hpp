@@ -40,6 +40,7 @@ public:
   /// imported the same dma-buf on the same descriptor by other means had the same handle and loses it: such a program makes its
   /// framebuffers on a descriptor of their own.
   /// @param card borrowed; it outlives the framebuffer
+  /// @param image borrowed
   /// @throws Error EBADF: an empty image. EOPNOTSUPP: DRM has no code for its format. What the two calls report, with which of
   ///         them it was.
   [[nodiscard]] static Framebuffer make(int card, const Image& image) {

@@ -151,6 +151,7 @@ using Frame = std::unique_ptr<AVFrame, FrameDeleter>;
 /// @param image shared with the frame; nobody calls Image::set_layout() on it meanwhile
 /// @param frames an AVHWFramesContext (set_format()), which the frame refers to and which FFmpeg maps by; borrowed. Null: none,
 ///        for a frame that goes to an encoder or a display as it is.
+/// @param ec set where the twin throws
 /// @throws Error EBADF: no image, or an empty one. EOPNOTSUPP: FFmpeg cannot say it, as in descriptor_of(). ENOMEM
 [[nodiscard]] inline Frame frame_of(std::shared_ptr<const Image> image, AVBufferRef* frames, std::error_code& ec) noexcept {
   struct Held {

@@ -108,6 +108,7 @@ inline constexpr FormatName video_formats[] = {
 /// Says in the chunks of a buffer where each plane lies: offset and size in bytes from the beginning of its memory, stride in
 /// bytes. offer() does so too; a producer calls it again when the layout changes.
 /// @param buffer with a block for each plane
+/// @param layout of the image behind it
 inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noexcept {
   for (unsigned plane = 0; plane < layout.plane_count() && plane < buffer.n_datas; ++plane) {
     const PlaneLayout& where = layout.planes[plane];
@@ -155,7 +156,9 @@ inline void set_chunks(const spa_buffer& buffer, const ImageLayout& layout) noex
 ///
 /// Make it once for each buffer, in the first event `process` that brings it, when its chunks are told, and keep it until
 /// remove_buffer. The sizes that a producer says are not believed: the descriptors have theirs.
+/// @param buffer borrowed
 /// @param info as spa_format_video_raw_parse() read the negotiated format; its colour is not looked at
+/// @param ec set where the twin throws
 /// @throws Error EOPNOTSUPP: the table does not have the format, or the memory is neither a dma-buf nor a memfd. EINVAL: the
 ///         number of blocks is neither one nor that of the planes, or the planes do not lie in their memory (Image::import()).
 ///         EMFILE. What DmaBuf::import() reports.

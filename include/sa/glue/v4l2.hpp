@@ -152,6 +152,7 @@ struct Lines {
 /// and VIDIOC_DQBUF. Borrows the descriptors, which the driver holds on its own after VIDIOC_QBUF.
 class Buffer {
 public:
+  /// @param image borrowed
   /// @param type of the queue, v4l2_buf_type; @param index of the slot
   Buffer(const Image& image, std::uint32_t type, std::uint32_t index) noexcept : Buffer(type, index) {
     const ImageLayout& layout = image.layout();

@@ -61,7 +61,10 @@ inline bool add_planes(zwp_linux_buffer_params_v1* params, const Image& image, M
 
 /// Asks for a wl_buffer of an image's visible size (the requests add and create). The answer comes as one of @p params' events,
 /// created, with the wl_buffer, or failed; @p params serves for one buffer and is destroyed after it.
+/// @param params new, without planes; borrowed
+/// @param image borrowed
 /// @param flags zwp_linux_buffer_params_v1_flags
+/// @param modifier whether the modifier of the layout is told
 /// @returns false, and nothing was requested, where can_be_shown() says so
 inline bool create(zwp_linux_buffer_params_v1* params, const Image& image, std::uint32_t flags = 0,
                    Modifier modifier = Modifier::Told) noexcept {
@@ -77,7 +80,10 @@ inline bool create(zwp_linux_buffer_params_v1* params, const Image& image, std::
 /// The wl_buffer of an image's visible size at once (the requests create_params, add and create_immed; from version 2 of the
 /// protocol on). The compositor holds the memory on its own, and reads it until the event release of the wl_buffer comes. One
 /// that does not take the image may end the connection (the error invalid_wl_buffer): where that may be, use create().
+/// @param dmabuf of the compositor; borrowed
+/// @param image borrowed
 /// @param flags zwp_linux_buffer_params_v1_flags
+/// @param modifier whether the modifier of the layout is told
 /// @returns the caller's, for wl_buffer_destroy(); null, and nothing was requested, where can_be_shown() says so
 [[nodiscard]] inline wl_buffer* create_immed(zwp_linux_dmabuf_v1* dmabuf, const Image& image, std::uint32_t flags = 0,
                                              Modifier modifier = Modifier::Told) noexcept {
