@@ -25,6 +25,7 @@
 #include "paths.hpp"
 #include "support/process.hpp"
 #include "tools/system/holders.hpp"
+#include "tools/terminal/text.hpp"
 
 namespace {
 
