@@ -374,7 +374,7 @@ TEST_CASE("an answer that lies is refused with a sentence, and nothing of it is 
   }
   SUBCASE("no physical address where it is promised") {
     says_wrong(refusal(SA_PLUGIN_PHYS_ADDR, gives([] { return memory_file(2 * unit::page); })),
-               "gave memory at 0x0, which is not where");
+               "gave memory at 0x0, which is not the promised address");
   }
   SUBCASE("a physical address that is not aligned as was asked for") {
     const std::uint64_t address = unit::page + unit::page / 2;

@@ -201,7 +201,7 @@ TEST_CASE("every adaptor is a heap of its upstream's kind, under its name or its
     CHECK(buffer.heap() == "memfd:4k");
     CHECK(has(error_of(ENOMEM, [&] { (void)named->allocate({.size = SIZE_MAX / 4 * 3}); }), named->info().name.c_str()));
     CHECK(has(error_of(EOPNOTSUPP, [&] { (void)plain->allocate({.size = 4096, .require = sa::Trait::Contiguous}); }), "cached"));
-    CHECK(has(error_of(EINVAL, [&] { make(nullptr, ""); }), "no heap"));
+    CHECK(has(error_of(EINVAL, [&] { make(nullptr, ""); }), "no upstream heap"));
     CHECK(has(error_of(EINVAL, [&] { make(memfd(), "../x"); }), "name"));
     const auto handles = std::make_shared<HandleHeap>();
     std::error_code ec;
@@ -427,8 +427,8 @@ TEST_CASE("a fallback is what its upstreams are together") {
   CHECK(sa::Fallback({large, plain}).allocate({.size = 4096}).heap() == "test:plain"); // 2 MiB for 4 KiB come last
   large->change().usable = false;
   CHECK(has(sa::Fallback({plain, large}).info().reason, "test:large"));
-  CHECK(has(error_of(EINVAL, [&] { sa::Fallback({}); }), "no heap"));
-  CHECK(has(error_of(EINVAL, [&] { sa::Fallback({plain, nullptr}); }), "no heap"));
+  CHECK(has(error_of(EINVAL, [&] { sa::Fallback({}); }), "no upstream heap"));
+  CHECK(has(error_of(EINVAL, [&] { sa::Fallback({plain, nullptr}); }), "no upstream heap"));
 }
 
 TEST_CASE("memory of a peer goes to the first upstream of a fallback that accepts it") {
@@ -530,6 +530,6 @@ TEST_CASE("failing refuses a wrong probability or errno") {
     CHECK(has(error_of(EINVAL, [&] { sa::Failing(memfd(), {.probability = probability}); }), "probability"));
   }
   for (const int error : {0, -1, 4096}) {
-    CHECK(has(error_of(EINVAL, [&] { sa::Failing(memfd(), {.error = error}); }), "no errno"));
+    CHECK(has(error_of(EINVAL, [&] { sa::Failing(memfd(), {.error = error}); }), "is not an errno"));
   }
 }

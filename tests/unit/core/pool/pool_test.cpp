@@ -185,7 +185,7 @@ TEST_CASE("options that mean nothing are refused with a sentence") {
       CHECK(std::string(error.what()).find(says) != std::string::npos);
     }
   };
-  refused(nullptr, {}, "no heap");
+  refused(nullptr, {}, "no upstream heap");
   refused(memfd(), {.max_age = -1ms}, "max_age -1");
   refused(memfd(), {.recycle = static_cast<sa::Recycle>(7)}, "7 is no Recycle");
   refused(memfd(), {.name = "../x"}, "name");
