@@ -17,18 +17,18 @@ TEST_CASE("the distance of two names is the number of typing errors between them
     std::string_view a, b;
     std::size_t letters;
   };
-  for (const auto& [a, b, letters] : {Row{"", "", 0}, Row{"system", "system", 0}, Row{"system", "SYSTEM", 0}, Row{"", "abc", 3},
-                                      Row{"sytem", "system", 1},   // one left out
-                                      Row{"sysstem", "system", 1}, // one too many
-                                      Row{"sistem", "system", 1},  // another one
-                                      Row{"hepas", "heaps", 1},    // two exchanged
-                                      Row{"dma_heap:sytem", "dma-heap:system", 2}, Row{"kitten", "sitting", 3},
-                                      Row{"ca", "abc", 3}}) { // optimal string alignment: no letter is touched twice
-    CAPTURE(a);
-    CAPTURE(b);
-    CHECK(edit_distance(a, b, 9) == letters);
-    CHECK(edit_distance(b, a, 9) == letters);
-    CHECK(edit_distance(a, b, 1) == (letters > 1 ? 2 : letters));
+  for (const Row& row : {Row{"", "", 0}, Row{"system", "system", 0}, Row{"system", "SYSTEM", 0}, Row{"", "abc", 3},
+                         Row{"sytem", "system", 1},   // one left out
+                         Row{"sysstem", "system", 1}, // one too many
+                         Row{"sistem", "system", 1},  // another one
+                         Row{"hepas", "heaps", 1},    // two exchanged
+                         Row{"dma_heap:sytem", "dma-heap:system", 2}, Row{"kitten", "sitting", 3},
+                         Row{"ca", "abc", 3}}) { // optimal string alignment: no letter is touched twice
+    CAPTURE(row.a);
+    CAPTURE(row.b);
+    CHECK(edit_distance(row.a, row.b, 9) == row.letters);
+    CHECK(edit_distance(row.b, row.a, 9) == row.letters);
+    CHECK(edit_distance(row.a, row.b, 1) == (row.letters > 1 ? 2 : row.letters));
   }
 }
 
