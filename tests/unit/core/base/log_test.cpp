@@ -3,11 +3,11 @@
 
 #include <array>
 #include <cstdio>
-#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <fnmatch.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -59,5 +59,7 @@ TEST_CASE("the log goes to standard error by itself: a line with time, name and 
     sa::detail::log_debug([] { return std::string("fifth"); });
   });
   CAPTURE(said);
-  CHECK(std::regex_match(said, std::regex(R"(\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\] \[sa\] \[warning\] fourth \{\}\n)")));
+  const char* const line = R"(\[20[0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9].[0-9][0-9][0-9]\] \[sa\] )"
+                           "\\[warning\\] fourth {}\n";
+  CHECK(::fnmatch(line, said.c_str(), 0) == 0);
 }
