@@ -1148,7 +1148,8 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
         CHECK(terminal.settings_kept);
         const std::string text = plain(ran.out);
         const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-        CHECK(ascii == (arguments.front() != "bench" || std::string(locale) == "C"));
+        const bool few = columns < 40 && text.find("Few rounds") != std::string::npos; // neither bars nor spreads
+        CHECK(ascii == (arguments.front() != "bench" || std::string(locale) == "C" || few));
         for (const auto& line : lines(text)) {
           CAPTURE(line);
           CHECK((width(line) <= columns || is_whole(line) || (columns < 40 && arguments.front() == "bench")));
