@@ -65,7 +65,7 @@ std::vector<std::string> adaptors_of(std::string& name) {
     name.replace(0, stack.size(), "trace:statistics:limit:pool:limit:fallback:failing:");
   }
   std::vector<std::string> around;
-  const std::array<std::string, 6> known{"limit", "statistics", "fallback", "trace", "failing", "pool"};
+  const auto known = std::to_array<std::string>({"limit", "statistics", "fallback", "trace", "failing", "pool"});
   for (auto next = known.begin(); next != known.end();) {
     next = std::find_if(known.begin(), known.end(), [&](const auto& one) { return name.starts_with(one + ":"); });
     if (next != known.end()) {

@@ -27,8 +27,8 @@ namespace sa { inline namespace v0 { namespace detail {
 namespace {
 
 /// Names that the first half of a heap's name already has. No plugin can pose as one of them, built in or not.
-constexpr std::array<std::string_view, 10> taken{"alias",  "carveout", "cma",   "dma-heap", "drm",
-                                                 "import", "ion",      "memfd", "plugin",   "udmabuf"};
+constexpr auto taken = std::to_array<std::string_view>(
+    {"alias", "carveout", "cma", "dma-heap", "drm", "import", "ion", "memfd", "plugin", "udmabuf"});
 
 constexpr const char* entry = "sa_heap_plugin_1";
 
