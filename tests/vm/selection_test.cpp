@@ -179,7 +179,7 @@ TEST_CASE("a camera that took a buffer by chance has proven nothing, and that is
     const sa::Choice* const system = choice(selection, "dma-heap:system");
     if (system != nullptr) { // taken: by chance, or since it takes everything; no interface tells
       CHECK(system->certainty == Certainty::Unknown);
-      CHECK(says(system->note, "luck"));
+      CHECK(says(system->note, "by chance"));
     }
   }
   const sa::Selection later = machine.registry.select({}, {camera});

@@ -64,10 +64,10 @@ Examination examine(bool trials) {
 /// Prints "WORD: text", its further lines indented; without a word all lines are.
 void print_paragraph(const Output& output, const std::string& word, Style style, const std::string& text) {
   const std::string indent = "  ";
-  const std::string head = word.empty() ? "" : word + ":";
+  const std::string whole = word.empty() ? text : fmt::format("{}: {}", word, text);
   const std::size_t room = output.columns() - std::min(output.columns(), indent.size());
   bool first = !word.empty();
-  for (const auto& line : wrapped(first ? head + " " + text : text, room)) {
+  for (const auto& line : wrapped(whole, room)) {
     output.line(first ? output.styled(word, style) + line.substr(word.size()) : indent + line);
     first = false;
   }
