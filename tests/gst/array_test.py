@@ -43,7 +43,7 @@ class Frames(unittest.TestCase):
         example.Gst.init(None)
         example.watch(node, 30, look)
         self.assertEqual(len(seen), 30)
-        self.assertEqual(seen[-1], seen[9])  # descriptors: once all buffers are there, no more
+        self.assertLess(seen[-1] - seen[9], 10)  # a descriptor lost with each frame would be 20; a late buffer is one
 
     def test_the_program_itself(self):
         said = subprocess.run([sys.executable, os.path.join(here, "../../examples/pipelines/array.py"), node],
