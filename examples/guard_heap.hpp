@@ -44,9 +44,8 @@ protected:
       return refuse(ec, errno, "mmap of address space");
     }
     memory.mapping = sa::MappedRange(space, guarded, page_); // owned from here on
-    const bool prefault = (request.flags & sa::AllocFlag::Prefault) != sa::AllocFlag::None;
-    const int flags = MAP_SHARED | MAP_FIXED | (prefault ? MAP_POPULATE : 0);
-    if (::mmap(memory.mapping.bytes(), memory.size, PROT_READ | PROT_WRITE, flags, memory.fd.get(), 0) == MAP_FAILED) {
+    if (::mmap(memory.mapping.bytes(), memory.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory.fd.get(), 0) ==
+        MAP_FAILED) {
       return refuse(ec, errno, "mmap");
     }
     return adopt(std::move(memory), request.name);

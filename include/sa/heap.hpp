@@ -4,9 +4,9 @@
 ///
 /// To write a heap, derive from Heap and fill a HeapInfo. In do_allocate() make the memory, put its pieces into a
 /// Memory and return adopt(std::move(memory), request.name). Report failures by refuse(). The library checks size,
-/// name, flags, constraints, traits and max_size before it calls do_allocate(). examples/guard_heap.cpp is a complete
-/// heap, and conformance.hpp has the suite that tests one. To wrap existing heaps, derive from Adaptor
-/// (adaptors/adaptor.hpp).
+/// name, flags, constraints, traits and max_size before it calls do_allocate(), and maps and prefaults the buffer after
+/// it, where the request has AllocFlag::Prefault. examples/guard_heap.cpp is a complete heap, and conformance.hpp has the
+/// suite that tests one. To wrap existing heaps, derive from Adaptor (adaptors/adaptor.hpp).
 #pragma once
 
 #include <cstddef>

@@ -14,7 +14,6 @@
 #include "core/base/heap_name.hpp"
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
-#include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 #include "heaps/cma_region.hpp"
 #include "heaps/dma_heap.hpp"
@@ -74,7 +73,7 @@ protected:
     memory.size = argument.len;
     memory.traits = info_.traits;
     memory.count_tells = kind_.mainline;
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:

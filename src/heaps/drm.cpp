@@ -13,7 +13,6 @@
 #include "core/base/heap_name.hpp"
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
-#include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
@@ -92,7 +91,7 @@ protected:
     }
     memory.size = static_cast<std::size_t>(size);
     memory.traits = info_.traits;
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:

@@ -18,7 +18,6 @@
 #include "core/base/heap_name.hpp"
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
-#include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 #include "heaps/cma_region.hpp"
 
@@ -129,7 +128,7 @@ protected:
     memory.size = argument.length;
     memory.traits = info_.traits;
     memory.count_tells = type_ < ion::FirstOfVendors;
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:

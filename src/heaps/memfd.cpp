@@ -11,7 +11,6 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_facts.hpp"
 #include "core/buffer/memfd.hpp"
-#include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
 #ifndef MFD_HUGE_2MB
@@ -60,7 +59,7 @@ protected:
     if (ec) {
       return {};
     }
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:
@@ -138,7 +137,7 @@ protected:
       ec.clear();
       advise_shmem(memory, name.text, ec);
     }
-    return ec ? DmaBuf{} : prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return ec ? DmaBuf{} : adopt(std::move(memory), request.name);
   }
 
 private:

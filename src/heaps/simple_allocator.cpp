@@ -16,7 +16,6 @@
 #include "core/base/heap_name.hpp"
 #include "core/base/system_call.hpp"
 #include "core/base/system_facts.hpp"
-#include "core/buffer/prefault.hpp"
 #include "core/heap/backend.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
@@ -82,7 +81,7 @@ protected:
     memory.size = argument.length;
     memory.traits = info_.traits;
     memory.count_tells = true;
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:

@@ -81,6 +81,10 @@ public:
   /// Whether it has been mapped.
   [[nodiscard]] bool mapped() const noexcept { return bytes_.load(std::memory_order_acquire) != nullptr; }
 
+  /// Whether its allocation has made all of its pages present in the mapping.
+  [[nodiscard]] bool populated() const noexcept { return populated_; }
+  void set_populated() noexcept { populated_ = true; }
+
   [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
   /// The heap it was made by, in this process.
   [[nodiscard]] std::string_view heap() const noexcept { return origin_ == Origin::Made ? std::string_view(*heap_) : "import"; }
@@ -124,7 +128,8 @@ private:
   std::atomic<std::uint32_t> references_{1};
   std::atomic<Given> given_{Given::Nothing};
   std::uint8_t name_length_ = 0;
-  Origin origin_;
+  Origin origin_ : 1; // one byte with the next, which are written before others hold the buffer
+  bool populated_ : 1 = false;
   mutable std::atomic<Writing> writing_;
   PoolPlace place_;
   std::array<char, max_name_length + 1> name_{}; // with a zero at its end, for C

@@ -7,6 +7,7 @@
 
 #include "core/base/failure.hpp"
 #include "core/base/system_facts.hpp"
+#include "core/buffer/buffer.hpp"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 // linux/mman.h since 5.14
@@ -29,15 +30,18 @@ void populate(void* address, std::size_t length, std::error_code& ec) {
   }
 }
 
-DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec) {
-  if ((request.flags & AllocFlag::Prefault) == AllocFlag::None) {
-    return fresh;
+void prefault(const DmaBuf& buffer, std::error_code& ec) {
+  Buffer& state = *Handover::buffer(buffer);
+  if (state.populated()) {
+    return;
   }
-  const Mapping mapping = fresh.map_unsynchronized(Access::ReadWrite, ec);
+  const Mapping mapping = buffer.map_unsynchronized(Access::ReadWrite, ec);
   if (!ec) {
     populate(mapping.bytes().data(), mapping.bytes().size(), ec);
   }
-  return ec ? DmaBuf{} : std::move(fresh);
+  if (!ec) {
+    state.set_populated();
+  }
 }
 
 }}} // namespace sa::v0::detail

@@ -16,7 +16,8 @@ namespace sa { inline namespace v0 { namespace detail {
 /// first write still faults. The mapping must be fresh: it may be written with zeroes.
 void populate(void* address, std::size_t length, std::error_code& ec);
 
-/// @p fresh, mapped and populated if @p request wants it so; empty on failure.
-[[nodiscard]] DmaBuf prefaulted(DmaBuf fresh, const AllocRequest& request, std::error_code& ec);
+/// Maps and populates a buffer without other holders, once: in a pool, or behind heaps that hand requests on, it may
+/// have been done.
+void prefault(const DmaBuf& buffer, std::error_code& ec);
 
 }}} // namespace sa::v0::detail

@@ -12,6 +12,7 @@
 #include "core/base/failure.hpp"
 #include "core/base/system_facts.hpp"
 #include "core/buffer/buffer.hpp"
+#include "core/buffer/prefault.hpp"
 #include "core/heap/request.hpp"
 
 namespace sa { inline namespace v0 {
@@ -74,7 +75,11 @@ DmaBuf Heap::allocate(const AllocRequest& request, std::error_code& ec) noexcept
     if (!ec) {
       check_fit(request, ec);
     }
-    return ec ? DmaBuf{} : do_allocate(request, ec);
+    DmaBuf buffer = ec ? DmaBuf{} : do_allocate(request, ec);
+    if (buffer && (request.flags & AllocFlag::Prefault) != AllocFlag::None) {
+      detail::prefault(buffer, ec);
+    }
+    return ec ? DmaBuf{} : std::move(buffer);
   });
 }
 

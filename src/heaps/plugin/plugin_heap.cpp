@@ -21,7 +21,6 @@
 #include "core/base/system_facts.hpp"
 #include "core/base/unproven.hpp"
 #include "core/buffer/import.hpp"
-#include "core/buffer/prefault.hpp"
 #include "heaps/plugin/load.hpp"
 
 namespace sa { inline namespace v0 { namespace detail {
@@ -174,7 +173,7 @@ protected:
       memory.phys_addr = made.phys_addr;
     }
     memory.fd = std::move(fd);
-    return prefaulted(adopt(std::move(memory), request.name), request, ec);
+    return adopt(std::move(memory), request.name);
   }
 
 private:
