@@ -1148,8 +1148,10 @@ TEST_CASE("a terminal of 40 columns: no line is wider, and nothing is missing") 
         CHECK(terminal.settings_kept);
         const std::string text = plain(ran.out);
         const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-        const bool few = columns < 40 && text.find("Few rounds") != std::string::npos; // neither bars nor spreads
-        CHECK(ascii == (arguments.front() != "bench" || std::string(locale) == "C" || few));
+        const bool utf8 = std::string(locale) != "C";
+        // On a slow machine: no bars, and spreads only of what had rounds enough.
+        const bool few = columns < 40 && text.find("Few rounds") != std::string::npos;
+        CHECK((ascii == (arguments.front() != "bench" || !utf8) || (few && utf8)));
         for (const auto& line : lines(text)) {
           CAPTURE(line);
           CHECK((width(line) <= columns || is_whole(line) || (columns < 40 && arguments.front() == "bench")));
