@@ -90,9 +90,9 @@ struct SelectOptions {
   std::size_t size = 0; ///< bytes of the buffers that will be allocated; 0: not known
   /// Whether to prove the answer: allocates from each candidate, tests whether each device imports the buffer
   /// (Device::try_import()), and remembers the verdict in this process, by device path, driver, module parameters,
-  /// IOMMU group, kernel and heap. To test whether a device takes scattered memory, the probe makes scattered memory by
-  /// /dev/udmabuf: the same pages in one order and in the reverse order, at least one of which is not one run. Without
-  /// /dev/udmabuf, an accepted buffer of scattered memory proves nothing, and is not remembered.
+  /// IOMMU group, kernel and heap; of layouts, those that it took. To test whether a device takes scattered memory, the probe
+  /// makes scattered memory by /dev/udmabuf: the same pages in one order and in the reverse order, at least one of which is not
+  /// one run. Without /dev/udmabuf, an accepted buffer of scattered memory proves nothing, and is not remembered.
   bool probe = false;
 };
 

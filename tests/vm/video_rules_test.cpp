@@ -209,11 +209,16 @@ TEST_CASE("with a probe the very layout is imported by each device, and so prove
   const sa::ImageSelection told = registry.select_image({camera, display}, request);
   REQUIRE_FALSE(told.choices.empty());
   CHECK(told.choices.front().certainty != Certainty::Proven);
+  std::error_code ec;
+  CHECK_FALSE(registry.allocate({camera, display}, request, ec, Certainty::Proven));
+  CHECK(ec == std::errc::operation_not_supported);
   const sa::ImageSelection proven = registry.select_image({camera, display}, request, {.probe = true});
   REQUIRE_FALSE(proven.choices.empty());
   CAPTURE(proven.choices.front().note);
   CHECK(proven.choices.front().certainty == Certainty::Proven);
   CHECK(proven.choices.front().sources.size() >= 2);
+  CHECK(registry.allocate({camera, display}, request, Certainty::Proven).layout() == proven.choices.front().layout); // remembered
+  CHECK(registry.select_image({camera, display}, request).choices.front().certainty == Certainty::Proven);
   const sa::ImageRequest scaled{.width = 320, .height = 240, .formats = {Format::find("RGB565")}};
   CHECK(registry.select_image({scaler, display}, scaled, {.probe = true}).choices.at(0).certainty == Certainty::Proven);
 

@@ -6,22 +6,22 @@
 
 namespace sa { inline namespace v0 { namespace detail {
 
-std::optional<Verdicts::Verdict> Verdicts::of(std::string_view heap) const {
+std::optional<Verdicts::Verdict> Verdicts::of(std::string_view subject) const {
   if (!any_.load(std::memory_order_acquire)) {
     return std::nullopt;
   }
   const std::lock_guard lock(mutex_);
-  const auto known = std::find_if(heaps_.begin(), heaps_.end(), [&](const auto& one) { return one.first == heap; });
-  return known == heaps_.end() ? std::nullopt : std::optional(known->second);
+  const auto known = std::find_if(known_.begin(), known_.end(), [&](const auto& one) { return one.first == subject; });
+  return known == known_.end() ? std::nullopt : std::optional(known->second);
 }
 
-void Verdicts::remember(std::string_view heap, Verdict verdict) {
+void Verdicts::remember(std::string_view subject, Verdict verdict) {
   const std::lock_guard lock(mutex_);
-  const auto known = std::find_if(heaps_.begin(), heaps_.end(), [&](const auto& one) { return one.first == heap; });
-  if (known != heaps_.end()) {
+  const auto known = std::find_if(known_.begin(), known_.end(), [&](const auto& one) { return one.first == subject; });
+  if (known != known_.end()) {
     known->second = std::move(verdict);
   } else {
-    heaps_.emplace_back(heap, std::move(verdict));
+    known_.emplace_back(subject, std::move(verdict));
     any_.store(true, std::memory_order_release);
   }
 }

@@ -29,14 +29,15 @@ public:
   [[nodiscard]] Scatter scatter() const noexcept { return scatter_.load(std::memory_order_acquire); }
   void remember_scatter(Scatter found) noexcept { scatter_.store(found, std::memory_order_release); }
 
-  [[nodiscard]] std::optional<Verdict> of(std::string_view heap) const;
-  void remember(std::string_view heap, Verdict verdict);
+  /// @param subject the name of a heap, or the text of an image layout, which has spaces
+  [[nodiscard]] std::optional<Verdict> of(std::string_view subject) const;
+  void remember(std::string_view subject, Verdict verdict);
 
 private:
   std::atomic<Scatter> scatter_{Scatter::Unknown};
   std::atomic<bool> any_{false}; ///< spares the lock where nothing was probed
   mutable std::mutex mutex_;     ///< held for bookkeeping only
-  std::vector<std::pair<std::string, Verdict>> heaps_;
+  std::vector<std::pair<std::string, Verdict>> known_;
 };
 
 /// Those of the device that @p key describes: path, driver, module parameters, IOMMU group and kernel. The same object for

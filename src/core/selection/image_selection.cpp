@@ -30,6 +30,16 @@ std::string named(const Device& device, const std::string& said) {
   return fmt::format("{}: {}", device.info().name, said);
 }
 
+/// Whether every device took a picture of that layout in an earlier probe. A refusal is not remembered: the next format
+/// or mode that a device is set to can change it.
+bool was_proven(const ImageLayout& layout, const std::vector<Device>& devices) {
+  const std::string text = to_string(layout);
+  return std::all_of(devices.begin(), devices.end(), [&](const Device& device) {
+    const auto known = device.consumer()->verdicts().of(text);
+    return known && known->accepted;
+  });
+}
+
 /// Has every device import a picture of that layout. False, with the reason, when one refuses.
 bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, AllocRequest memory, const Constraints& constraints) {
   memory.constraints = constraints;
@@ -51,7 +61,9 @@ bool prove(Served& served, Heap& heap, const std::vector<Device>& devices, Alloc
       served.answer.why = fmt::format("{}: {} refused it ({})", to_string(served.answer.layout), device.info().name, result.said);
       return false;
     }
-    if (result.verdict != ImportVerdict::Accepted) {
+    if (result.verdict == ImportVerdict::Accepted) {
+      device.consumer()->verdicts().remember(to_string(served.answer.layout), {true, {}});
+    } else {
       certainty = served.certainty;
       served.note = fmt::format("the layout is not proven with {}", named(device, result.said));
     }
@@ -102,6 +114,10 @@ ImageSelection select_images(const std::vector<std::shared_ptr<Heap>>& heaps, co
     if (!serving.back().answer.known) {
       serving.back().certainty = Certainty::Unknown;
       serving.back().note = "it is not known whether this layout serves: it is a guess that often works; probe it";
+    }
+    if (!options.probe && !devices.empty() && was_proven(serving.back().answer.layout, devices)) {
+      serving.back().certainty = Certainty::Proven;
+      serving.back().note.clear();
     }
   }
   if (formats.empty()) {
