@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A plugin with two heaps: example:memfd has memory files, and example:udmabuf makes dma-bufs of them. docs/plugins.md goes
-   through it line by line. */
+/* A plugin with two heaps: example:memfd has memory files, and example:udmabuf makes dma-bufs of them. docs/plugins.md
+   explains it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

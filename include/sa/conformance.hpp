@@ -25,8 +25,9 @@ struct Options {
   std::vector<std::string> arguments{};
 };
 
-/// Runs the conformance suite on @p heap and prints the failures. The suite allocates 16 MiB in all and, where
-/// info().max_size allows it, one buffer of 64 MiB; max_size must be 4 MiB at least. The suite forks, kills its own
+/// Runs the conformance suite on @p heap and prints the failures. The suite holds up to 16 MiB at once and, where
+/// info().max_size allows it, one buffer of 64 MiB; of a heap with Trait::PhysAddr, one of max_size. max_size must be
+/// 4 MiB at least. The suite forks, kills its own
 /// children, and compares descriptors, mappings and the kernel's memory counters before and after. So run it on a quiet
 /// machine, in a program without other threads.
 ///

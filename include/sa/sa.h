@@ -439,7 +439,7 @@ struct sa_layout {
  * @param format a name of the table, "NV12"
  * @param width pixels
  * @param height pixels
- * @param rule words with commas between them, "stride-align=256,buffers=one"; NULL: none. docs/images.md lists them.
+ * @param rule words with commas between them, "stride-align=256,buffers=one"; NULL: none. docs/images.md lists them ("Rules").
  * @param out the layout
  * @return 0. -EINVAL: a size out of range, a malformed rule, or a picture that cannot be laid out so. -ENOENT: the format.
  */

@@ -139,6 +139,11 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
     });
     if (kind == kinds.end()) {
       fail(ec, ENODEV, [&] {
+        constexpr unsigned drm_major = 226; // Documentation/admin-guide/devices.txt
+        if (S_ISCHR(status.st_mode) && major(status.st_rdev) == drm_major) {
+          return fmt::format("{}: this libsa was built without libdrm (-Ddrm=enabled), and knows no node of /dev/dri",
+                             node.string());
+        }
         return fmt::format(
             "{} is not a node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
             "the device (Device::described, or a profile in the configuration)",
