@@ -141,8 +141,7 @@ Device Device::open(const std::filesystem::path& node, std::error_code& ec) noex
       fail(ec, ENODEV, [&] {
         constexpr unsigned drm_major = 226; // Documentation/admin-guide/devices.txt
         if (S_ISCHR(status.st_mode) && major(status.st_rdev) == drm_major) {
-          return fmt::format("{}: this libsa was built without libdrm (-Ddrm=enabled), and knows no node of /dev/dri",
-                             node.string());
+          return std::string("this libsa was built without libdrm (-Ddrm=enabled), and opens no node of /dev/dri");
         }
         return fmt::format(
             "{} is not a node of a device that imports buffers; name one of /dev/dri or a /dev/video*, or describe "
